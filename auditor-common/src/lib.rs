@@ -1,0 +1,2 @@
+//! What kernel side and daemon share.
+#![no_std]

@@ -1,0 +1,65 @@
+//! What the audit stage asks of the world, and in what form it gets the answer.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{
+    key::{Actor, ChannelId, ProcessKey, Side, Time},
+    stream::Channel,
+};
+
+/// Knows processes and channels. Answers from memory: it never blocks and does no I/O.
+pub trait World {
+    /// What is known of a process.
+    fn process(&self, key: ProcessKey) -> Option<Arc<Process>>;
+    /// What is known of a channel.
+    fn channel(&self, id: ChannelId) -> Option<Arc<Channel>>;
+    /// Who moved these bytes.
+    fn seen(&self, channel: ChannelId, from: Side, range: &Range<u64>) -> Seen;
+}
+
+/// Who was seen moving a range of bytes. An end that was not seen is `None`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Seen {
+    /// The thread that wrote the last byte.
+    pub writer: Option<Actor>,
+    /// The thread that read the last byte.
+    pub reader: Option<Actor>,
+    /// Whether both ends of this channel are expected to be on this host.
+    pub local: bool,
+}
+
+/// A process as it was when it was born or first seen. Unknown is `None`, never guessed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Process {
+    /// Which process.
+    pub key: ProcessKey,
+    /// When it started.
+    pub started: Time,
+    /// Path of its executable, in its own mount namespace.
+    pub exe: Option<String>,
+    /// SHA-256 of its executable.
+    pub exe_sha256: Option<[u8; 32]>,
+    /// Its arguments, cut to 4 KiB in all.
+    pub cmdline: Option<Vec<String>>,
+    /// Real user id, in the root user namespace.
+    pub uid: Option<u32>,
+    /// Real group id, in the root user namespace.
+    pub gid: Option<u32>,
+    /// Path of its cgroup (version 2, else the deepest of version 1).
+    pub cgroup: Option<String>,
+    /// Id of its cgroup version 2.
+    pub cgroup_id: Option<u64>,
+    /// Container id, when the cgroup's path shows one.
+    pub container: Option<String>,
+    /// Its parents, nearest first; at most 16.
+    pub lineage: Vec<Ancestor>,
+}
+
+/// A parent, grandparent ... of a process.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Ancestor {
+    /// Which process.
+    pub key: ProcessKey,
+    /// Path of its executable.
+    pub exe: Option<String>,
+}

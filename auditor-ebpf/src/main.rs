@@ -1,0 +1,2 @@
+//! Kernel side.
+fn main(){}
