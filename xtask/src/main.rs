@@ -1,1 +1,59 @@
-fn main() {}
+//! `cargo xtask`: everything around the daemon, one file a subcommand.
+//!
+//! This file only dispatches. Nothing here is part of the product.
+
+mod apt;
+mod build;
+mod cache;
+mod command;
+mod demo;
+mod mounts;
+mod programs;
+mod run;
+mod setup;
+mod test;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Sets up, builds, runs and tests mcp-auditor"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building and running needs; quick when nothing is missing
+    Setup,
+    /// Build the release binary, target/release/mcp-auditor
+    Build,
+    /// Set up, build and start the auditor on this host
+    Run(run::Options),
+    /// Check everything: lint, unit, e2e, fuzz, vm (all of them when none is named)
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Setup => setup::setup().map(|_| true),
+        Task::Build => build::build().map(|_| true),
+        Task::Run(options) => run::run(options).map(|()| true),
+        Task::Test(options) => test::test(options),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

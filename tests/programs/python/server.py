@@ -1,0 +1,84 @@
+"""A small MCP server on the official SDK, 1.x or 2.x.
+
+    server.py [--http PORT | --sse PORT]    (without either: stdio)
+"""
+
+import argparse
+import asyncio
+import logging
+
+try:
+    from mcp.server.mcpserver import Context, MCPServer
+
+    SDK = 2
+except ImportError:
+    from mcp.server.fastmcp import Context, FastMCP as MCPServer
+
+    SDK = 1
+from pydantic import BaseModel
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--http", type=int)
+parser.add_argument("--sse", type=int)
+options = parser.parse_args()
+logging.disable(logging.CRITICAL)
+
+port = options.http or options.sse
+where = {"host": "127.0.0.1", "port": port} if port else {}
+server = MCPServer("example", **(where if SDK == 1 else {}))
+
+
+class Answer(BaseModel):
+    name: str
+
+
+@server.tool()
+def echo(text: str) -> str:
+    return text
+
+
+@server.tool()
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@server.tool()
+def fail() -> str:
+    raise ValueError("this tool always fails")
+
+
+@server.tool()
+async def slow(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "done"
+
+
+@server.tool()
+async def progress(steps: int, ctx: Context) -> str:
+    for step in range(steps):
+        await ctx.report_progress(step + 1, steps)
+    return "done"
+
+
+@server.tool()
+async def ask(ctx: Context) -> str:
+    answer = await ctx.elicit("Who are you?", Answer)
+    return str(answer.action)
+
+
+@server.resource("note://one")
+def note() -> str:
+    return "a note"
+
+
+@server.prompt()
+def greet(name: str) -> str:
+    return f"Greet {name}."
+
+
+if options.http:
+    server.run("streamable-http", **(where if SDK == 2 else {}))
+elif options.sse:
+    server.run("sse", **(where if SDK == 2 else {}))
+else:
+    server.run("stdio")

@@ -1,0 +1,67 @@
+//! `cargo xtask test`: runs the parts of the check, adds up their results, tells the time of each.
+//!
+//! What a part does is in the part's own file. A failed part does not keep the next from running.
+
+mod e2e;
+mod fuzz;
+mod lint;
+mod report;
+mod unit;
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use self::report::Report;
+use crate::setup;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The parts to run; all of them when none is named
+    parts: Vec<Part>,
+    /// Leave out test programs whose SDK cannot be installed here (python, typescript, go, rust, java)
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<String>,
+    /// Run only the end-to-end tests whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Part {
+    /// Formatting, clippy, licences and sources of dependencies
+    Lint,
+    /// Tests that need neither root nor the network
+    Unit,
+    /// Real MCP programs under the running daemon, as root
+    E2e,
+    /// A bounded run of each fuzz target
+    Fuzz,
+    /// The end-to-end tests on another kernel
+    Vm,
+}
+
+/// Runs the chosen parts; tells whether all in them passed.
+pub(crate) fn test(options: Options) -> Result<bool> {
+    let route = setup::setup()?;
+    let chosen = if options.parts.is_empty() {
+        Part::value_variants()
+    } else {
+        &options.parts[..]
+    };
+    let mut report = Report::default();
+    for part in chosen {
+        let started = Instant::now();
+        println!("\n== {part:?}");
+        match part {
+            Part::Lint => lint::check(route, &mut report),
+            Part::Unit => unit::check(route, &mut report),
+            Part::E2e => e2e::check(&options, &mut report),
+            Part::Fuzz => fuzz::check(&mut report),
+            Part::Vm => {}
+        }
+        report.time(format!("{part:?}"), started.elapsed());
+    }
+    Ok(report.finish())
+}
