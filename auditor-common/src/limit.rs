@@ -1,0 +1,31 @@
+//! Bounds of the kernel side, known to both sides.
+
+/// Streams (directions of kernel objects) remembered at once; the least recently used goes first.
+pub const STREAMS: u32 = 65_536;
+
+/// Bytes at the beginning of a stream that are copied whatever they are.
+pub const PROBE_BYTES: u64 = 1_024;
+
+/// Sizes, in bytes, of the payload areas that are reserved; the smallest that fits is taken.
+pub const PAYLOADS: [usize; 4] = [512, 2_048, 8_192, 32_768];
+
+/// Largest payload of one record, in bytes.
+pub const PAYLOAD_MAX: usize = PAYLOADS[3];
+
+/// Steps of the copy loop of one system call where `bpf_loop` exists: payloads and buffers together.
+pub const STEPS: u32 = 8_192;
+
+/// The same where it does not (before Linux 5.17): what is beyond is a gap.
+pub const STEPS_BOUNDED: u32 = 64;
+
+/// Times that the daemon may find a stream's weak signs wrong before they count only once a second.
+pub const STRIKES: u8 = 8;
+
+/// Bytes of path and arguments in a record of an exec.
+pub const EXEC_BYTES: usize = 8_192;
+
+/// Directories of a path that are followed in the kernel.
+pub const PATH_DEPTH: u32 = 32;
+
+/// Default size of the ring between kernel and daemon, in bytes; a power of two.
+pub const RING_BYTES: u32 = 16 << 20;

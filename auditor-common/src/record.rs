@@ -1,0 +1,168 @@
+//! The records that the kernel side puts into the ring.
+//!
+//! Each record is a [`Header`], a fixed part that depends on [`Header::kind`], and `len` bytes of payload. Records
+//! may be longer than that (payload areas come in few sizes); what follows is not defined.
+
+/// Bytes of a stream, or with `len` 0 only the fact that `span` bytes moved.
+pub const DATA: u8 = 1;
+/// What a stream is: followed by an [`Object`].
+pub const OBJECT: u8 = 2;
+/// A stream's end, as its reader (end of file) or its writer (broken pipe, reset) was told.
+pub const END: u8 = 3;
+/// A process was born: followed by a [`Birth`].
+pub const FORK: u8 = 4;
+/// A process runs another program: followed by an [`Exec`] and its strings.
+pub const EXEC: u8 = 5;
+/// A process ended.
+pub const EXIT: u8 = 6;
+/// A cgroup was made: `stream` is its id, the payload its path.
+pub const CGROUP: u8 = 7;
+
+/// The end of a stream at which something was seen.
+pub mod end {
+    /// Where bytes go in.
+    pub const WRITE: u8 = 0;
+    /// Where bytes come out.
+    pub const READ: u8 = 1;
+}
+
+/// Kinds of kernel objects.
+pub mod object {
+    /// Pipe or FIFO.
+    pub const PIPE: u8 = 1;
+    /// Unix stream socket.
+    pub const UNIX: u8 = 2;
+    /// Pseudo-terminal.
+    pub const PTY: u8 = 3;
+    /// TCP socket.
+    pub const TCP: u8 = 4;
+}
+
+/// Bits of [`Header::flags`].
+pub mod flag {
+    /// Bytes before this record were judged not to be MCP and left out.
+    pub const SKIPPED: u8 = 1;
+    /// Bytes before this record were lost because the ring was full.
+    pub const LOST: u8 = 2;
+    /// The bytes of this record could not be read from the program's memory.
+    pub const UNREADABLE: u8 = 4;
+    /// The bytes of this record moved by a way whose bytes are not read (`splice`, `io_uring` ...).
+    pub const UNHEARD: u8 = 8;
+    /// The stream existed before the probes: positions of its two ends cannot be compared.
+    pub const UNALIGNED: u8 = 16;
+    /// An [`END`](super::END) by reset, not in good order.
+    pub const RESET: u8 = 32;
+    /// The stream is being copied because it may be MCP.
+    pub const CAPTURING: u8 = 64;
+}
+
+/// Begins every record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Header {
+    /// One of the kinds above.
+    pub kind: u8,
+    /// See [`end`].
+    pub end: u8,
+    /// See [`object`].
+    pub object: u8,
+    /// See [`flag`].
+    pub flags: u8,
+    /// Payload bytes in this record.
+    pub len: u32,
+    /// Nanoseconds since boot, suspend included.
+    pub time: u64,
+    /// Start of the current process, nanoseconds since boot.
+    pub start: u64,
+    /// The current process.
+    pub tgid: u32,
+    /// The current thread.
+    pub tid: u32,
+    /// The stream: one direction of one kernel object.
+    pub stream: u64,
+    /// When this stream was first seen; tells apart streams whose key is reused.
+    pub generation: u64,
+    /// Position in the stream of the first byte that this record stands for.
+    pub pos: u64,
+    /// Bytes of the stream that this record stands for; at least `len`.
+    pub span: u32,
+    /// How often the kernel side began to copy this stream; names the decision that the daemon may revoke.
+    pub epoch: u32,
+    /// Bytes lost in this stream (ring full) since the record before.
+    pub lost: u64,
+}
+
+/// What a stream is.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Object {
+    /// The stream of the other direction, 0 when there is none.
+    pub twin: u64,
+    /// Inode number of the file at the end where it was seen.
+    pub inode: u64,
+    /// Sender's address: IPv4 in the first four bytes, or IPv6.
+    pub source: [u8; 16],
+    /// Receiver's address.
+    pub destination: [u8; 16],
+    /// Sender's port.
+    pub source_port: u16,
+    /// Receiver's port.
+    pub destination_port: u16,
+    /// 4, 6, or 0 when there are no addresses.
+    pub ip: u8,
+    /// For a pty: 1 when the sender is the master.
+    pub master: u8,
+    /// Zero.
+    pub pad: u16,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Zero.
+    pub pad2: u32,
+}
+
+/// A process's birth; the header names the child's parent.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Birth {
+    /// Start of the child, nanoseconds since boot.
+    pub start: u64,
+    /// The child.
+    pub tgid: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// A program that a process runs; the payload is its path, then its arguments.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Exec {
+    /// Inode number of the program.
+    pub inode: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Time of its last change, seconds.
+    pub ctime: u64,
+    /// Id of the process's cgroup version 2.
+    pub cgroup: u64,
+    /// Start of the parent, nanoseconds since boot.
+    pub parent_start: u64,
+    /// The parent.
+    pub parent: u32,
+    /// Device of the program, as the kernel numbers it (`major << 20 | minor`).
+    pub device: u32,
+    /// Real user id in the root user namespace.
+    pub uid: u32,
+    /// Real group id in the root user namespace.
+    pub gid: u32,
+    /// Bytes of the path: components separated by NUL, innermost first.
+    pub path_len: u32,
+    /// Bytes of the arguments after it, separated by NUL.
+    pub args_len: u32,
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 72);
+    assert!(size_of::<Object>() == 64);
+    assert!(size_of::<Birth>() == 16);
+    assert!(size_of::<Exec>() == 64);
+};

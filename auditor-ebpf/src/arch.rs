@@ -1,0 +1,81 @@
+//! System calls of this machine: their numbers, and where their arguments are when they return.
+//!
+//! x86-64 only. Calls by 32-bit programs use other numbers and are left alone.
+
+use aya_ebpf::programs::BtfTracePointContext;
+
+/// Numbers of the system calls that move bytes.
+pub(crate) mod number {
+    pub(crate) const READ: u64 = 0;
+    pub(crate) const WRITE: u64 = 1;
+    pub(crate) const READV: u64 = 19;
+    pub(crate) const WRITEV: u64 = 20;
+    pub(crate) const SENDFILE: u64 = 40;
+    pub(crate) const SENDTO: u64 = 44;
+    pub(crate) const RECVFROM: u64 = 45;
+    pub(crate) const SENDMSG: u64 = 46;
+    pub(crate) const RECVMSG: u64 = 47;
+    pub(crate) const SPLICE: u64 = 275;
+    pub(crate) const TEE: u64 = 276;
+    pub(crate) const VMSPLICE: u64 = 278;
+    pub(crate) const RECVMMSG: u64 = 299;
+    pub(crate) const SENDMMSG: u64 = 307;
+    pub(crate) const PREADV2: u64 = 327;
+    pub(crate) const PWRITEV2: u64 = 328;
+}
+
+/// Code segment of 64-bit programs.
+const USER_CS: u64 = 0x33;
+
+/// A system call that is about to return.
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    regs: *const u64,
+    /// What it returns.
+    pub(crate) ret: i64,
+}
+
+impl Call {
+    /// From the arguments of the tracepoint `sys_exit(struct pt_regs *, long)`.
+    #[inline(always)]
+    pub(crate) fn new(context: &BtfTracePointContext) -> Self {
+        Self {
+            regs: context.arg::<*const u64>(0),
+            ret: context.arg::<i64>(1),
+        }
+    }
+
+    /// Its number; `u64::MAX` for a 32-bit program.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> u64 {
+        if self.slot(17) == USER_CS { self.slot(15) } else { u64::MAX }
+    }
+
+    /// Its arguments. Each is read only when asked for.
+    #[inline(always)]
+    pub(crate) fn arg0(&self) -> u64 {
+        self.slot(14)
+    }
+
+    #[inline(always)]
+    pub(crate) fn arg1(&self) -> u64 {
+        self.slot(13)
+    }
+
+    #[inline(always)]
+    pub(crate) fn arg2(&self) -> u64 {
+        self.slot(12)
+    }
+
+    #[inline(always)]
+    pub(crate) fn arg3(&self) -> u64 {
+        self.slot(7)
+    }
+
+    /// The n-th word of `struct pt_regs`: r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs.
+    #[inline(always)]
+    fn slot(&self, index: usize) -> u64 {
+        // SAFETY: the verifier knows `regs` as a pointer to `struct pt_regs` and checks the offset.
+        unsafe { core::ptr::read_volatile(self.regs.add(index)) }
+    }
+}

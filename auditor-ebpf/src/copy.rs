@@ -1,0 +1,172 @@
+//! Copies the bytes of one system call into the ring, piece by piece.
+//!
+//! The state of the copy lives in a per-CPU map value: the verifier does not follow values there, so that the loop
+//! costs it one iteration. Pieces have the sizes of [`limit::PAYLOADS`].
+
+use core::ffi::c_void;
+
+use auditor_common::{
+    limit::{self, PAYLOAD_MAX},
+    record::{Header, flag},
+};
+use aya_ebpf::{helpers::generated as bpf, macros::map, maps::PerCpuArray};
+
+use crate::{emit, kernel::read_user, stream::Stream};
+
+/// Where the bytes of a system call are: one buffer, or a list of them, in the program's memory.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Source {
+    /// The current buffer, and what is left of it.
+    pub(crate) base: u64,
+    pub(crate) rem: u64,
+    /// The next `struct iovec`, and how many are left.
+    iov: u64,
+    iovs: u64,
+    /// Bytes left in all.
+    left: u64,
+}
+
+impl Source {
+    /// `len` bytes at `base`.
+    #[inline(always)]
+    pub(crate) fn buffer(base: u64, len: u64) -> Self {
+        Self { base, rem: len, iov: 0, iovs: 0, left: len }
+    }
+
+    /// The first `len` bytes of `iovs` buffers.
+    #[inline(always)]
+    pub(crate) fn vector(iov: u64, iovs: u64, len: u64) -> Self {
+        Self { base: 0, rem: 0, iov, iovs, left: len }
+    }
+
+    /// Moves on to a buffer that is not empty; false at the end, or after eight empty ones.
+    #[inline(always)]
+    pub(crate) fn find_segment(&mut self) -> bool {
+        for _ in 0..8 {
+            if self.rem != 0 || !self.next_segment() {
+                break;
+            }
+        }
+        self.rem != 0 && self.left != 0
+    }
+
+    #[inline(always)]
+    fn next_segment(&mut self) -> bool {
+        if self.iovs == 0 || self.left == 0 {
+            return false;
+        }
+        let Some([base, len]) = read_user::<[u64; 2]>(self.iov) else {
+            self.iovs = 0;
+            return false;
+        };
+        self.iov += 16;
+        self.iovs -= 1;
+        self.base = base;
+        self.rem = if len > self.left { self.left } else { len };
+        true
+    }
+
+    /// Passes over `len` bytes of the current buffer.
+    #[inline(always)]
+    pub(crate) fn skip(&mut self, len: u64) {
+        self.base += len;
+        self.rem -= len;
+        self.left -= len;
+    }
+}
+
+/// A copy under way.
+#[repr(C)]
+struct Copy {
+    header: Header,
+    source: Source,
+    /// Bytes still to be passed over, for the other end has copied them.
+    skip: u64,
+    /// Extent of what could not be delivered.
+    lost_from: u64,
+    lost_to: u64,
+}
+
+#[map]
+static COPY: PerCpuArray<Copy> = PerCpuArray::with_max_entries(1, 0);
+
+/// Copies the bytes from `skip` on. `header` describes the first of them.
+///
+/// `LOOP` says whether the kernel has `bpf_loop`.
+#[inline(always)]
+pub(crate) fn run<const LOOP: bool>(stream: &mut Stream, header: &Header, source: &Source, skip: u64) {
+    let Some(copy) = COPY.get_ptr_mut(0) else { return };
+    // SAFETY: per CPU, and tracepoint programs do not interrupt each other on one CPU.
+    let copy = unsafe { &mut *copy };
+    let stop = header.pos + source.left - skip;
+    *copy = Copy { header: *header, source: *source, skip, lost_from: 0, lost_to: 0 };
+    if LOOP {
+        // SAFETY: `step_at` has the form that the helper calls.
+        unsafe { bpf::bpf_loop(limit::STEPS, step_at as *mut c_void, core::ptr::null_mut(), 0) };
+    } else {
+        for _ in 0..limit::STEPS_BOUNDED {
+            if step(copy) != 0 {
+                break;
+            }
+        }
+    }
+    if copy.header.pos < stop {
+        // More pieces than steps, or a list of buffers that could not be read.
+        copy.note_lost(stop);
+        emit::count_lost(stop - copy.header.pos);
+    }
+    stream.note_copied(stop);
+    if copy.lost_to != 0 {
+        stream.note_lost(copy.lost_from, copy.lost_to);
+        emit::note_loss(&copy.header, copy.lost_to);
+    }
+}
+
+extern "C" fn step_at(_index: u32, _context: *mut c_void) -> i64 {
+    match COPY.get_ptr_mut(0) {
+        // SAFETY: as in `run`.
+        Some(copy) => step(unsafe { &mut *copy }),
+        None => 1,
+    }
+}
+
+/// One step: the next buffer, or the next piece of it. Not 0 at the end.
+#[inline(never)]
+fn step(copy: &mut Copy) -> i64 {
+    if copy.source.left == 0 {
+        return 1;
+    }
+    if copy.source.rem == 0 {
+        return i64::from(!copy.source.next_segment());
+    }
+    if copy.skip != 0 {
+        let len = if copy.skip > copy.source.rem { copy.source.rem } else { copy.skip };
+        copy.skip -= len;
+        copy.source.skip(len);
+        return 0;
+    }
+    let len = if copy.source.rem > PAYLOAD_MAX as u64 { PAYLOAD_MAX as u64 } else { copy.source.rem };
+    copy.header.len = len as u32;
+    copy.header.span = len as u32;
+    if emit::payload(&mut copy.header, copy.source.base) {
+        // Told once.
+        copy.header.flags &= !(flag::SKIPPED | flag::LOST);
+        copy.header.lost = 0;
+    } else {
+        copy.note_lost(copy.header.pos + len);
+    }
+    copy.header.pos += len;
+    copy.source.skip(len);
+    0
+}
+
+impl Copy {
+    #[inline(always)]
+    fn note_lost(&mut self, to: u64) {
+        if self.lost_to == 0 {
+            self.lost_from = self.header.pos;
+        }
+        self.lost_to = to;
+    }
+}

@@ -1,0 +1,236 @@
+//! System calls that move bytes, seen as they return: only then are the pages they used in memory for sure.
+//!
+//! Covers the whole read and write family. What moves bytes without showing them (`splice`, `sendfile`, messages in
+//! lists) is told as unheard. Calls by 32-bit programs are not seen.
+
+use auditor_common::record::{self, end, flag};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+
+use crate::{
+    arch::{Call, number},
+    copy::{self, Source},
+    emit,
+    kernel::{ids, is_self, read_user},
+    object::{self, Target},
+    stream::{self, Action, Stream},
+};
+
+const EPIPE: i64 = -32;
+const ECONNRESET: i64 = -104;
+const MSG_PEEK: u64 = 0x2;
+const MSG_TRUNC: u64 = 0x20;
+const MSG_ERRQUEUE: u64 = 0x2000;
+/// Messages of one `sendmmsg` or `recvmmsg` whose sizes are added up.
+const MESSAGES: u64 = 64;
+
+/// `TP_PROTO(struct pt_regs *regs, long ret)`.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit(context: BtfTracePointContext) -> i32 {
+    handle::<true>(Call::new(&context));
+    0
+}
+
+/// The same for kernels without `bpf_loop` (before 5.17).
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_bounded(context: BtfTracePointContext) -> i32 {
+    handle::<false>(Call::new(&context));
+    0
+}
+
+#[inline(always)]
+fn handle<const LOOP: bool>(call: Call) {
+    let number = call.number();
+    if number > number::PWRITEV2 {
+        return;
+    }
+    let ret = call.ret;
+    let span = if ret > 0 { ret as u64 } else { 0 };
+    let (side, source) = match number {
+        number::READ | number::RECVFROM => (end::READ, Source::buffer(call.arg1(), span)),
+        number::WRITE | number::SENDTO => (end::WRITE, Source::buffer(call.arg1(), span)),
+        number::READV | number::PREADV2 => (end::READ, Source::vector(call.arg1(), call.arg2(), span)),
+        number::WRITEV | number::PWRITEV2 => (end::WRITE, Source::vector(call.arg1(), call.arg2(), span)),
+        number::RECVMSG | number::SENDMSG => {
+            // struct msghdr: msg_iov at 16, msg_iovlen at 24.
+            let [iov, iovs] = read_user::<[u64; 2]>(call.arg1() + 16).unwrap_or([0; 2]);
+            let side = if number == number::RECVMSG { end::READ } else { end::WRITE };
+            (side, Source::vector(iov, iovs, span))
+        }
+        number::VMSPLICE | number::SPLICE | number::TEE | number::SENDFILE | number::RECVMMSG | number::SENDMMSG => {
+            return unusual::<LOOP>(call, number);
+        }
+        _ => return,
+    };
+    if ret > 0 {
+        let flags = match number {
+            number::RECVFROM => call.arg3(),
+            number::RECVMSG => call.arg2(),
+            _ => 0,
+        };
+        if side == end::READ && flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
+            // Will be read once more, or is no data.
+            return;
+        }
+        let fate = if side == end::READ && flags & MSG_TRUNC != 0 { Fate::Unheard } else { Fate::Heard };
+        moved::<LOOP>(call.arg0() as u32, side, &source, span, fate);
+    } else if (ret == 0 && side == end::READ) || ret == EPIPE || ret == ECONNRESET {
+        ended(call, number, side);
+    }
+}
+
+/// Whether the bytes can be read from the program's memory.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Fate {
+    Heard,
+    Unheard,
+}
+
+/// Kept out of line: it is large, and called from many places.
+#[inline(never)]
+fn moved<const LOOP: bool>(fd: u32, side: u8, source: &Source, span: u64, fate: Fate) {
+    if is_self(ids().0) {
+        return;
+    }
+    let Some(target) = object::target(object::file(fd), side) else { return };
+    let Some(stream) = stream::of(&target) else { return };
+    if fate == Fate::Unheard {
+        return unheard(stream, &target, side, span);
+    }
+    let pos = stream.advance(&target, side, span);
+    let action = stream.judge::<LOOP>(&target, side, pos, span, source);
+    if action == Action::Nothing {
+        return;
+    }
+    announce(stream, &target, side);
+    let mut header = describe(stream, &target, side);
+    header.pos = pos;
+    header.span = span as u32;
+    match action {
+        Action::Copy { from } => {
+            let skip = from - pos;
+            if skip != 0 {
+                header.span = skip as u32;
+                emit::bare(&header);
+                header.pos = from;
+            }
+            header.flags |= stream.take_flags();
+            header.lost = stream.lost;
+            stream.lost = 0;
+            copy::run::<LOOP>(stream, &header, source, skip);
+        }
+        _ => {
+            emit::bare(&header);
+        }
+    }
+}
+
+/// Tells that bytes moved which cannot be read. On a stream that is not being copied it only moves the position.
+#[inline(always)]
+pub(crate) fn unheard(stream: &mut Stream, target: &Target, side: u8, span: u64) {
+    let pos = stream.advance(target, side, span);
+    if !stream.is_capturing() {
+        stream.pending |= flag::SKIPPED;
+        return;
+    }
+    announce(stream, target, side);
+    let mut header = describe(stream, target, side);
+    header.pos = pos;
+    header.span = span as u32;
+    header.flags |= flag::UNHEARD;
+    emit::bare(&header);
+}
+
+/// Calls whose bytes are not in a buffer of the program, or whose arguments are unlike the others'.
+#[inline(never)]
+fn unusual<const LOOP: bool>(call: Call, number: u64) {
+    if call.ret <= 0 {
+        return;
+    }
+    let span = call.ret as u64;
+    let nothing = Source::buffer(0, 0);
+    match number {
+        number::VMSPLICE => {
+            // Into a pipe, or out of it: told by the file's mode; a pipe's end takes only one of the two.
+            let source = Source::vector(call.arg1(), call.arg2(), span);
+            moved::<LOOP>(call.arg0() as u32, end::WRITE, &source, span, Fate::Heard);
+        }
+        number::SPLICE => {
+            moved::<LOOP>(call.arg0() as u32, end::READ, &nothing, span, Fate::Unheard);
+            moved::<LOOP>(call.arg2() as u32, end::WRITE, &nothing, span, Fate::Unheard);
+        }
+        number::TEE => moved::<LOOP>(call.arg1() as u32, end::WRITE, &nothing, span, Fate::Unheard),
+        number::SENDFILE => moved::<LOOP>(call.arg0() as u32, end::WRITE, &nothing, span, Fate::Unheard),
+        _ => {
+            let side = if number == number::RECVMMSG { end::READ } else { end::WRITE };
+            let total = sum_messages(call.arg1(), span);
+            moved::<LOOP>(call.arg0() as u32, side, &nothing, total, Fate::Unheard);
+        }
+    }
+}
+
+/// Adds up `msg_len` of `struct mmsghdr` (64 bytes each, at 56).
+#[inline(always)]
+fn sum_messages(list: u64, count: u64) -> u64 {
+    let mut total = 0;
+    for index in 0..MESSAGES {
+        if index >= count {
+            break;
+        }
+        total += u64::from(read_user::<u32>(list + index * 64 + 56).unwrap_or(0));
+    }
+    total
+}
+
+/// A reader was told that nothing more comes, or a writer that nobody reads.
+#[inline(never)]
+fn ended(call: Call, number: u64, side: u8) {
+    if is_self(ids().0) || (matches!(number, number::READ | number::RECVFROM) && call.arg2() == 0) {
+        return;
+    }
+    let Some(target) = object::target(object::file(call.arg0() as u32), side) else { return };
+    let Some(stream) = stream::find(target.stream) else { return };
+    if !stream.is_capturing() && !is_twin_capturing(&target) {
+        return;
+    }
+    let mut header = describe(stream, &target, side);
+    header.kind = record::END;
+    header.flags = stream.take_flags();
+    header.lost = stream.lost;
+    stream.lost = 0;
+    if call.ret == ECONNRESET {
+        header.flags |= flag::RESET;
+    }
+    emit::bare(&header);
+}
+
+#[inline(always)]
+fn is_twin_capturing(target: &Target) -> bool {
+    target.twin != 0 && stream::find(target.twin).is_some_and(|twin| twin.is_capturing())
+}
+
+/// A data record's header for what the current process does at an end of a stream.
+#[inline(always)]
+pub(crate) fn describe(stream: &Stream, target: &Target, side: u8) -> record::Header {
+    let mut header = emit::header(record::DATA);
+    header.end = side;
+    header.object = target.object;
+    header.flags = stream.flags();
+    header.stream = target.stream;
+    header.generation = stream.generation;
+    header.epoch = stream.epoch;
+    header
+}
+
+/// Tells once per end what the stream is.
+#[inline(always)]
+pub(crate) fn announce(stream: &mut Stream, target: &Target, side: u8) {
+    let bit = 1 << side;
+    if stream.announced & bit != 0 {
+        return;
+    }
+    let mut header = describe(stream, target, side);
+    header.kind = record::OBJECT;
+    if emit::fixed(&header, &object::describe(target, side)) {
+        stream.announced |= bit;
+    }
+}

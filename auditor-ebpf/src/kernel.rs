@@ -1,0 +1,106 @@
+//! Reading kernel memory: offsets that the daemon filled in, and who is running.
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use auditor_common::offset::Offsets;
+use aya_ebpf::helpers::generated as bpf;
+
+/// Filled in by the daemon before loading; constant for the verifier.
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = Offsets::UNKNOWN;
+
+/// The daemon's own process, which is not audited.
+#[unsafe(no_mangle)]
+static SELF_TGID: u32 = 0;
+
+/// Random: makes stream keys that are hashes unpredictable.
+#[unsafe(no_mangle)]
+static SEED: u64 = 0;
+
+/// The offset in a field of [`Offsets`], read so that the compiler cannot assume its initial value.
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::kernel::volatile(|offsets| &raw const offsets.$field)
+    };
+}
+pub(crate) use offset;
+
+/// Reads the field that `pick` names. Used through [`offset!`].
+#[inline(always)]
+pub(crate) fn volatile(pick: impl FnOnce(&Offsets) -> *const u32) -> u32 {
+    // SAFETY: points into a static.
+    unsafe { core::ptr::read_volatile(pick(&OFFSETS)) }
+}
+
+/// See [`SEED`].
+#[inline(always)]
+pub(crate) fn seed() -> u64 {
+    // SAFETY: points to a static.
+    unsafe { core::ptr::read_volatile(&raw const SEED) }
+}
+
+/// Reads a `T` of the kernel's at `base + offset`; zero where nothing is mapped.
+#[inline(always)]
+pub(crate) fn read<T: Copy>(base: u64, offset: u32) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper fills all of `value`, with zeros where it fails. `T` is plain data.
+    unsafe {
+        bpf::bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            base.wrapping_add(u64::from(offset)) as *const c_void,
+        );
+        value.assume_init()
+    }
+}
+
+/// Reads a `T` of the current process's memory; `None` where it cannot be read without waiting.
+#[inline(always)]
+pub(crate) fn read_user<T: Copy>(address: u64) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper fills all of `value`, with zeros where it fails. `T` is plain data.
+    unsafe {
+        let failed = bpf::bpf_probe_read_user(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
+        if failed == 0 { Some(value.assume_init()) } else { None }
+    }
+}
+
+/// Nanoseconds since boot, suspend included.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: the helper takes nothing.
+    unsafe { bpf::bpf_ktime_get_boot_ns() }
+}
+
+/// The current task.
+#[inline(always)]
+pub(crate) fn task() -> u64 {
+    // SAFETY: the helper takes nothing.
+    unsafe { bpf::bpf_get_current_task() }
+}
+
+/// (process, thread) that is running.
+#[inline(always)]
+pub(crate) fn ids() -> (u32, u32) {
+    // SAFETY: the helper takes nothing.
+    let both = unsafe { bpf::bpf_get_current_pid_tgid() };
+    ((both >> 32) as u32, both as u32)
+}
+
+/// Whether the daemon itself is running.
+#[inline(always)]
+pub(crate) fn is_self(tgid: u32) -> bool {
+    // SAFETY: points to a static.
+    tgid == unsafe { core::ptr::read_volatile(&raw const SELF_TGID) }
+}
+
+/// Start of the process that `task` belongs to.
+#[inline(always)]
+pub(crate) fn process_start(task: u64) -> u64 {
+    let leader: u64 = read(task, offset!(task_group_leader));
+    read(leader, offset!(task_start))
+}

@@ -1,0 +1,296 @@
+//! From a file descriptor to the stream behind it.
+//!
+//! A stream is one direction of one kernel object. Its key is an address (pipe, sending socket, writing end of a
+//! pty), or for TCP a hash of the flow, so that both ends of a connection on this host name the same stream.
+
+use auditor_common::record::{Object, end, object};
+
+use crate::kernel::{offset, read, seed, task};
+
+const S_IFMT: u16 = 0o170_000;
+const S_IFIFO: u16 = 0o010_000;
+const S_IFSOCK: u16 = 0o140_000;
+const S_IFCHR: u16 = 0o020_000;
+const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const SOCK_STREAM: u16 = 1;
+const IPPROTO_TCP: u16 = 6;
+/// `MKDEV(5, 2)`: /dev/ptmx.
+const PTMX: u32 = 5 << 20 | 2;
+/// Majors of pty slaves: 136 to 143.
+const PTS_MAJORS: core::ops::RangeInclusive<u32> = 136..=143;
+
+/// A stream, and the object behind it.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    /// The stream's key.
+    pub(crate) stream: u64,
+    /// The key of the other direction, 0 for none.
+    pub(crate) twin: u64,
+    /// Inode number of the sending end's file, 0 where it has none (any more).
+    pub(crate) inode: u64,
+    /// For TCP, the `struct sock`.
+    pub(crate) sock: u64,
+    /// The file at this end.
+    pub(crate) file: u64,
+    /// See [`object`].
+    pub(crate) object: u8,
+    /// For a pty: whether the sender is the master.
+    pub(crate) master: bool,
+}
+
+/// Addresses of a TCP socket, from its own point of view.
+#[derive(Clone, Copy)]
+pub(crate) struct Flow {
+    pub(crate) local: [u64; 2],
+    pub(crate) remote: [u64; 2],
+    pub(crate) local_port: u16,
+    pub(crate) remote_port: u16,
+    pub(crate) ip: u8,
+    pub(crate) netns: u32,
+}
+
+/// The open file behind a descriptor of the current process, 0 for none.
+#[inline(always)]
+pub(crate) fn file(fd: u32) -> u64 {
+    let files: u64 = read(task(), offset!(task_files));
+    let table: u64 = read(files, offset!(files_fdt));
+    let slots: u64 = read(table, offset!(fdt_fd));
+    read(slots + u64::from(fd) * 8, 0)
+}
+
+/// The stream that bytes take which go in (`WRITE`) or come out (`READ`) at `file`.
+#[inline(always)]
+pub(crate) fn target(file: u64, side: u8) -> Option<Target> {
+    if file == 0 {
+        return None;
+    }
+    let inode: u64 = read(file, offset!(file_inode));
+    let mode: u16 = read(inode, offset!(inode_mode));
+    match mode & S_IFMT {
+        S_IFIFO => pipe(file, inode),
+        S_IFSOCK => socket(file, inode, side),
+        S_IFCHR => pty(file, inode, side),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn pipe(file: u64, inode: u64) -> Option<Target> {
+    let stream: u64 = read(file, offset!(file_private));
+    if stream == 0 {
+        return None;
+    }
+    Some(Target {
+        stream,
+        twin: 0,
+        inode: read(inode, offset!(inode_number)),
+        sock: 0,
+        file,
+        object: object::PIPE,
+        master: false,
+    })
+}
+
+#[inline(always)]
+fn socket(file: u64, inode: u64, side: u8) -> Option<Target> {
+    let socket: u64 = read(file, offset!(file_private));
+    let sock: u64 = read(socket, offset!(socket_sock));
+    if read::<u16>(sock, offset!(sock_type)) != SOCK_STREAM {
+        return None;
+    }
+    match read::<u16>(sock, offset!(sock_family)) {
+        AF_UNIX => unix(sock, file, inode, side),
+        AF_INET | AF_INET6 if read::<u16>(sock, offset!(sock_protocol)) == IPPROTO_TCP => {
+            Some(tcp(sock, file, side))
+        }
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn unix(sock: u64, file: u64, inode: u64, side: u8) -> Option<Target> {
+    let peer: u64 = read(sock, offset!(unix_peer));
+    if peer == 0 {
+        return None;
+    }
+    let (stream, twin, inode) = if side == end::WRITE {
+        (sock, peer, read(inode, offset!(inode_number)))
+    } else {
+        (peer, sock, socket_inode(peer))
+    };
+    Some(Target {
+        stream,
+        twin,
+        inode,
+        sock: 0,
+        file,
+        object: object::UNIX,
+        master: false,
+    })
+}
+
+/// Inode number of a `struct sock`'s file; 0 once it is closed.
+#[inline(always)]
+fn socket_inode(sock: u64) -> u64 {
+    let socket: u64 = read(sock, offset!(sock_socket));
+    if socket == 0 {
+        return 0;
+    }
+    // `struct socket` is the first member of `struct socket_alloc`.
+    read(socket + u64::from(offset!(socket_inode)), offset!(inode_number))
+}
+
+#[inline(always)]
+fn tcp(sock: u64, file: u64, side: u8) -> Target {
+    let flow = flow(sock);
+    let (out, back) = (flow.key(false), flow.key(true));
+    let (stream, twin) = if side == end::WRITE { (out, back) } else { (back, out) };
+    Target {
+        stream,
+        twin,
+        inode: 0,
+        sock,
+        file,
+        object: object::TCP,
+        master: false,
+    }
+}
+
+#[inline(always)]
+fn pty(file: u64, inode: u64, side: u8) -> Option<Target> {
+    let device: u32 = read(inode, offset!(inode_rdev));
+    let is_master = device == PTMX;
+    if !is_master && !PTS_MAJORS.contains(&(device >> 20)) {
+        return None;
+    }
+    let private: u64 = read(file, offset!(file_private));
+    let tty: u64 = read(private, offset!(tty_of_file));
+    let link: u64 = read(tty, offset!(tty_link));
+    if tty == 0 || link == 0 {
+        return None;
+    }
+    let (stream, twin, master) = if side == end::WRITE {
+        (tty, link, is_master)
+    } else {
+        (link, tty, !is_master)
+    };
+    Some(Target {
+        stream,
+        twin,
+        inode: 0,
+        sock: 0,
+        file,
+        object: object::PTY,
+        master,
+    })
+}
+
+/// What the daemon is told of a stream, seen at one of its ends.
+#[inline(always)]
+pub(crate) fn describe(target: &Target, side: u8) -> Object {
+    let mut told = Object { twin: target.twin, inode: target.inode, ..Object::default() };
+    if target.object == object::PTY {
+        told.master = u8::from(target.master);
+    }
+    if target.object == object::TCP {
+        let inode: u64 = read(target.file, offset!(file_inode));
+        told.inode = read(inode, offset!(inode_number));
+        let flow = flow(target.sock);
+        let (from, to) = if side == end::WRITE {
+            ((flow.local, flow.local_port), (flow.remote, flow.remote_port))
+        } else {
+            ((flow.remote, flow.remote_port), (flow.local, flow.local_port))
+        };
+        told.source = bytes(from.0);
+        told.destination = bytes(to.0);
+        told.source_port = from.1;
+        told.destination_port = to.1;
+        told.ip = flow.ip & !Flow::LOOPBACK;
+        told.netns = flow.netns;
+    }
+    told
+}
+
+#[inline(always)]
+fn bytes(address: [u64; 2]) -> [u8; 16] {
+    // SAFETY: same size, and every pattern is a value of both.
+    unsafe { core::mem::transmute(address) }
+}
+
+/// Addresses of a TCP `struct sock`. IPv4 in IPv6 is told as IPv4, for its peer may be a plain IPv4 socket.
+#[inline(always)]
+pub(crate) fn flow(sock: u64) -> Flow {
+    // Destination first, then source: the kernel's order, which its own look-ups rely on.
+    let ports: [u16; 2] = read(sock, offset!(sock_ports));
+    let mut flow = Flow {
+        local: [0; 2],
+        remote: [0; 2],
+        local_port: ports[1],
+        remote_port: u16::from_be(ports[0]),
+        ip: 4,
+        netns: 0,
+    };
+    let mut loopback = false;
+    let mut plain = read::<u16>(sock, offset!(sock_family)) == AF_INET;
+    if !plain {
+        flow.ip = 6;
+        flow.remote = read(sock, offset!(sock_ipv6_destination));
+        flow.local = read(sock, offset!(sock_ipv6_source));
+        plain = flow.remote[0] == 0 && flow.remote[1] as u32 == 0xffff_0000;
+        loopback = flow.remote[0] == 0 && flow.remote[1] == 1u64 << 56;
+    }
+    if plain {
+        let addresses: [u32; 2] = read(sock, offset!(sock_ipv4));
+        flow.ip = 4;
+        flow.remote = [u64::from(addresses[0]), 0];
+        flow.local = [u64::from(addresses[1]), 0];
+        loopback = addresses[0] as u8 == 127 || addresses[0] == addresses[1];
+    }
+    let net: u64 = read(sock, offset!(sock_net));
+    flow.netns = read(net, offset!(net_inode));
+    if !loopback {
+        // Both ends may be on this host in two namespaces: only loopback addresses repeat between them.
+        return flow;
+    }
+    flow.ip |= Flow::LOOPBACK;
+    flow
+}
+
+impl Flow {
+    /// Bit of `ip`: the addresses mean something else in every network namespace.
+    pub(crate) const LOOPBACK: u8 = 0x80;
+
+    /// Key of the stream from the local to the remote address, or back.
+    #[inline(always)]
+    pub(crate) fn key(&self, back: bool) -> u64 {
+        let (from, to) = if back {
+            (&self.remote, &self.local)
+        } else {
+            (&self.local, &self.remote)
+        };
+        let ports = if back {
+            u64::from(self.remote_port) << 16 | u64::from(self.local_port)
+        } else {
+            u64::from(self.local_port) << 16 | u64::from(self.remote_port)
+        };
+        let netns = if self.ip & Self::LOOPBACK == 0 { 0 } else { u64::from(self.netns) };
+        let mut key = mix(seed() ^ from[0], from[1]);
+        key = mix(key ^ to[0], to[1]);
+        key = mix(key ^ ports, netns);
+        // Addresses have the highest bit set; this keeps hashes apart from them.
+        key & !(1 << 63)
+    }
+}
+
+/// Spreads two words over one (the finaliser of MurmurHash3, twice).
+#[inline(always)]
+fn mix(a: u64, b: u64) -> u64 {
+    let mut x = a ^ b.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x ^= x >> 33;
+    x = x.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    x ^= x >> 33;
+    x = x.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    x ^ x >> 33
+}

@@ -1,0 +1,12 @@
+//! Loads and attaches the kernel side. The only folder that knows aya.
+//!
+//! Chooses what this kernel can do and says why the rest is missing; reads nothing of what the probes deliver
+//! beyond handing out the ring.
+
+mod btf;
+mod kernel_side;
+mod ring;
+
+pub use btf::{Btf, BtfError};
+pub use kernel_side::{Counts, KernelSide, Loss, Probe, ProbeError, probes};
+pub use ring::Ring;
