@@ -43,7 +43,7 @@ pub(crate) fn play(auditor: &Path, arguments: &[String]) -> Result<()> {
 
 fn sessions(python: &Path) -> Result<()> {
     println!("\nA client starts a server and talks to it over stdio:\n");
-    let mut stdio = client(python);
+    let mut stdio = client(python)?;
     stdio
         .args(["--mode", "legacy", "--"])
         .arg(python)
@@ -62,7 +62,7 @@ fn sessions(python: &Path) -> Result<()> {
         .context("cannot start the server")?;
     let played = wait_for(|| TcpStream::connect(("127.0.0.1", port)).is_ok()).and_then(|()| {
         let url = format!("http://127.0.0.1:{port}/mcp");
-        output(client(python).args(["--mode", "auto", "--http", &url])).map(drop)
+        output(client(python)?.args(["--mode", "auto", "--http", &url])).map(drop)
     });
     server.kill()?;
     server.wait()?;
@@ -111,13 +111,16 @@ fn stop(auditor: &mut Child) -> Result<()> {
     Ok(())
 }
 
-fn client(python: &Path) -> Command {
+fn client(python: &Path) -> Result<Command> {
+    let scenario = workspace::target().join("demo.json");
+    std::fs::write(&scenario, SCENARIO)?;
     let mut client = Command::new(python);
     client
         .arg(program("client.py"))
-        .args(["--scenario", SCENARIO]);
+        .arg("--scenario")
+        .arg(scenario);
     client.args(["--truth", "/dev/null"]);
-    client
+    Ok(client)
 }
 
 fn program(name: &str) -> PathBuf {

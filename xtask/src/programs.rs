@@ -41,6 +41,32 @@ pub(crate) fn python(set: &str) -> Result<PathBuf> {
     Ok(made.join("bin/python"))
 }
 
+/// A folder with the pinned npm packages and the programs that use them.
+pub(crate) fn node() -> Result<PathBuf> {
+    let sources = folder("typescript");
+    let lock = std::fs::read(sources.join("package-lock.json"))?;
+    let version = output(&mut command("node", ["--version"]))
+        .context("Node.js 20 or newer is needed (on Debian: apt-get install nodejs npm)")?;
+    let made = cache::entry("node", &[&lock, version.as_bytes()], |folder| {
+        println!("installing the npm packages of {}", sources.display());
+        for file in ["package.json", "package-lock.json", ".npmrc"] {
+            std::fs::copy(sources.join(file), folder.join(file))?;
+        }
+        let mut npm = command("npm", ["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        output(npm.current_dir(folder)).map(drop)
+    })?;
+    // Node looks for packages next to a program, so the programs go where the packages are.
+    for entry in std::fs::read_dir(&sources)? {
+        let path = entry?.path();
+        if let (Some("mjs"), Some(name)) =
+            (path.extension().and_then(|e| e.to_str()), path.file_name())
+        {
+            std::fs::copy(&path, made.join(name))?;
+        }
+    }
+    Ok(made)
+}
+
 /// The folder of a language's programs.
 fn folder(language: &str) -> PathBuf {
     workspace::root().join("tests/programs").join(language)

@@ -44,14 +44,11 @@ impl fmt::Display for Route {
 impl Route {
     /// Tells cargo, and so the daemon's build script, which route to take.
     pub(crate) fn apply(self, cargo: &mut Command) {
-        match self {
-            Self::Nightly => cargo.env("AUDITOR_BPF_TOOLCHAIN", "nightly"),
-            // Unstable features for the kernel side alone: any wider value makes its build ask
-            // for the sources of `core`, which this compiler does not carry.
-            Self::Debian => cargo
-                .env("AUDITOR_BPF_TOOLCHAIN", DEBIAN_TOOLCHAIN)
-                .env("RUSTC_BOOTSTRAP", "aya_ebpf"),
+        let toolchain = match self {
+            Self::Nightly => "nightly",
+            Self::Debian => DEBIAN_TOOLCHAIN,
         };
+        cargo.env("AUDITOR_BPF_TOOLCHAIN", toolchain);
     }
 }
 

@@ -1,8 +1,8 @@
 """A small MCP client on the official SDK, 1.x or 2.x.
 
-    client.py --truth FILE --scenario JSON [--mode MODE] (--http URL | --sse URL | -- COMMAND ...)
+    client.py --truth FILE --scenario FILE [--mode MODE] (--http URL | --sse URL | -- COMMAND ...)
 
-Plays the scenario and writes every message that the SDK's transport took or gave to FILE, one
+Plays the scenario and writes every message that the SDK's transport took or gave to the truth file, one
 `{"dir": "sent" | "received", "message": {...}}` a line. The SDK is not changed: the log sits
 between its session and its transport. At the end `{"done": true}` is written, and the
 connection is kept until standard input ends.
@@ -131,7 +131,7 @@ async def play(client, step):
 
 async def main():
     async with connected() as client:
-        for step in json.loads(options.scenario):
+        for step in json.load(open(options.scenario)):
             await play(client, step)
         truth.write('{"done": true}\n')
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

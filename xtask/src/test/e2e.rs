@@ -1,5 +1,76 @@
-//! The end-to-end tests: real MCP programs under the running daemon.
+//! The end-to-end tests: real MCP programs under the running daemon, as root.
 
-use super::{Options, report::Report};
+use std::{path::Path, process::Command};
 
-pub(super) fn check(_options: &Options, _report: &mut Report) {}
+use anyhow::Result;
+
+use super::{
+    Options,
+    report::{Count, Report, counted},
+};
+use crate::{
+    build,
+    command::{as_root, command, run},
+    programs,
+    run::path_text,
+    workspace,
+};
+
+pub(super) fn check(options: &Options, report: &mut Report) {
+    report.count("end-to-end tests", || all(options));
+}
+
+fn all(options: &Options) -> Result<Count> {
+    let installed = install(&options.without)?;
+    let auditor = build::build()?;
+    let tests = build_tests()?;
+    let mut command = tests_command(&tests, &installed, options)?;
+    counted(command.arg("--auditor").arg(auditor))
+}
+
+/// Builds the test program and gives its path.
+fn build_tests() -> Result<std::path::PathBuf> {
+    let build = ["build", "--release", "--quiet", "--package", "auditor-e2e"];
+    run(command("cargo", build).current_dir(workspace::root()))?;
+    Ok(workspace::target().join("release/auditor-e2e"))
+}
+
+/// Installs the MCP programs and gives the variables that tell where they are.
+fn install(without: &[String]) -> Result<Vec<(&'static str, String)>> {
+    let wanted = |language: &str| !without.iter().any(|left_out| left_out == language);
+    let text = |path: std::path::PathBuf| path.display().to_string();
+    let mut variables = Vec::new();
+    if wanted("python") {
+        variables.push(("AUDITOR_E2E_PYTHON_1", text(programs::python("sdk-1")?)));
+        variables.push(("AUDITOR_E2E_PYTHON_2", text(programs::python("sdk-2")?)));
+    }
+    if wanted("typescript") {
+        variables.push(("AUDITOR_E2E_NODE", text(programs::node()?)));
+    }
+    Ok(variables)
+}
+
+fn tests_command(
+    tests: &Path,
+    installed: &[(&'static str, String)],
+    options: &Options,
+) -> Result<Command> {
+    // Sudo drops the environment: what the tests need is told on the command line.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut words = vec![format!("PATH={path}")];
+    words.extend(
+        installed
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    );
+    words.push(path_text(tests)?.to_owned());
+    let mut command = as_root("env", words);
+    command.arg("--folder").arg(workspace::target().join("e2e"));
+    if !options.without.is_empty() {
+        command.arg("--without").arg(options.without.join(","));
+    }
+    if let Some(only) = &options.only {
+        command.arg("--only").arg(only);
+    }
+    Ok(command)
+}

@@ -48,7 +48,7 @@ fn clippy_kernel(route: Route) -> Result<()> {
             let path = std::env::var("PATH").unwrap_or_default();
             clippy
                 .env("PATH", format!("/usr/bin:{path}"))
-                .env("RUSTC_BOOTSTRAP", "aya_ebpf");
+                .env("RUSTC_BOOTSTRAP", "aya_ebpf,auditor");
             clippy
         }
     };

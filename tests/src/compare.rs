@@ -1,0 +1,152 @@
+//! Compares what clients saw with what the auditor reported, and tells every difference.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::{event::Event, interaction::Interaction};
+
+/// The differences, one a line; empty when there are none.
+pub(crate) fn differences(expected: &[Interaction], events: &[Event]) -> Vec<String> {
+    let reported: Vec<_> = finals(events)
+        .map(|event| event.interaction.clone())
+        .collect();
+    let mut lines = subtract("missing", expected, &reported);
+    lines.extend(subtract("invented", &reported, expected));
+    lines.extend(stages(events));
+    lines
+}
+
+/// How many of `expected` have not been reported yet.
+pub(crate) fn missing(expected: &[Interaction], events: &[Event]) -> usize {
+    let reported: Vec<_> = finals(events)
+        .map(|event| event.interaction.clone())
+        .collect();
+    subtract("", expected, &reported).len()
+}
+
+/// The differences between the executables of known processes and those reported.
+pub(crate) fn executables(known: &HashMap<u32, String>, events: &[Event]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for event in events {
+        let interaction = &event.interaction;
+        let ends = [
+            (interaction.client, &event.client_exe),
+            (interaction.server, &event.server_exe),
+        ];
+        for (pid, exe) in ends {
+            let Some(right) = pid.and_then(|pid| known.get(&pid)) else {
+                continue;
+            };
+            if exe.as_ref() != Some(right) {
+                lines.push(format!(
+                    "executable {exe:?} instead of {right} in: {interaction}"
+                ));
+            }
+        }
+    }
+    lines
+}
+
+fn finals(events: &[Event]) -> impl Iterator<Item = &Event> {
+    events.iter().filter(|event| event.stage == "final")
+}
+
+/// An interaction reported as open must be reported as final, once.
+fn stages(events: &[Event]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut ended: HashMap<&str, usize> = HashMap::new();
+    for event in finals(events) {
+        *ended.entry(&event.uid).or_default() += 1;
+    }
+    for event in events {
+        match (event.stage.as_str(), ended.get(event.uid.as_str())) {
+            ("final", Some(1)) | ("open", Some(_)) => {}
+            (stage, _) => lines.push(format!(
+                "stage {stage} of uid {}: {}",
+                event.uid, event.interaction
+            )),
+        }
+    }
+    lines
+}
+
+/// What `left` has more often than `right`.
+fn subtract(label: &str, left: &[Interaction], right: &[Interaction]) -> Vec<String> {
+    let mut counts: BTreeMap<&Interaction, usize> = BTreeMap::new();
+    for interaction in right {
+        *counts.entry(interaction).or_default() += 1;
+    }
+    let mut lines = Vec::new();
+    for interaction in left {
+        match counts.get_mut(interaction) {
+            Some(count) if *count > 0 => *count -= 1,
+            _ => lines.push(format!("{label:>8}: {interaction}")),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::interaction::Status;
+
+    fn request(id: &str) -> Interaction {
+        Interaction {
+            kind: "request".to_owned(),
+            direction: "client_to_server".to_owned(),
+            method: Some("ping".to_owned()),
+            id: Some(id.to_owned()),
+            target: None,
+            status: Status::Success,
+            transport: "stdio".to_owned(),
+            client: Some(1),
+            server: Some(2),
+        }
+    }
+
+    fn event(interaction: Interaction, stage: &str, uid: &str) -> Event {
+        let (client_exe, server_exe, json) = (Some("/bin/a".to_owned()), None, Value::Null);
+        Event {
+            interaction,
+            stage: stage.to_owned(),
+            uid: uid.to_owned(),
+            client_exe,
+            server_exe,
+            json,
+        }
+    }
+
+    #[test]
+    fn missing_and_invented_interactions_are_told_apart() {
+        let events = [
+            event(request("2"), "final", "a"),
+            event(request("2"), "final", "b"),
+        ];
+        let told = differences(&[request("1"), request("2")], &events);
+        assert_eq!(told.len(), 2);
+        assert!(told[0].contains("missing: request") && told[0].contains("id=1"));
+        assert!(told[1].contains("invented: request") && told[1].contains("id=2"));
+    }
+
+    #[test]
+    fn an_open_interaction_must_become_final_once() {
+        let open = [event(request("1"), "open", "a")];
+        assert_eq!(differences(&[], &open).len(), 1);
+        let both = [
+            event(request("1"), "open", "a"),
+            event(request("1"), "final", "a"),
+        ];
+        assert!(differences(&[request("1")], &both).is_empty());
+    }
+
+    #[test]
+    fn a_wrong_executable_is_told() {
+        let known = HashMap::from([(1, "/bin/b".to_owned())]);
+        assert_eq!(
+            executables(&known, &[event(request("1"), "final", "a")]).len(),
+            1
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! Starts the daemon for a test and ends it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{event::EventFile, process::Running};
+
+/// A running daemon with a data directory of its own.
+pub(crate) struct Daemon {
+    process: Running,
+    events: EventFile,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts `auditor run` with its files in `folder` and waits until it is ready.
+    pub(crate) fn start(
+        auditor: &Path,
+        folder: &Path,
+        extra: &[&str],
+        limit: Duration,
+    ) -> Result<Self> {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        fs::create_dir_all(folder)?;
+        let (events, log) = (folder.join("events.jsonl"), folder.join("daemon.log"));
+        let mut command = Command::new(auditor);
+        command.arg("run").arg("--events").arg(&events);
+        command
+            .arg("--data-dir")
+            .arg(folder.join("data"))
+            .args(extra);
+        let mut process = Running::start(command.stdin(Stdio::null()).stderr(Stdio::piped()))?;
+        let errors = process.child().stderr.take().context("no standard error")?;
+        let mut copy = fs::File::create(&log)?;
+        let (ready, is_ready) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                let _ = std::io::Write::write_all(&mut copy, format!("{line}\n").as_bytes());
+                if line == "ready" {
+                    let _ = ready.send(());
+                }
+            }
+        });
+        if is_ready.recv_timeout(limit).is_err() {
+            bail!(
+                "the daemon did not get ready:\n{}",
+                fs::read_to_string(&log)?
+            );
+        }
+        Ok(Self {
+            process,
+            events: EventFile::new(&events),
+            log,
+        })
+    }
+
+    /// The events it writes.
+    pub(crate) fn events(&self) -> &EventFile {
+        &self.events
+    }
+
+    /// What it said on standard error.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Asks it to end and waits: afterwards every event is in the file.
+    pub(crate) fn stop(&mut self, limit: Duration) -> Result<ExitStatus> {
+        if self.process.ended()?.is_some() {
+            bail!("the daemon had ended by itself:\n{}", self.log());
+        }
+        self.process.terminate()?;
+        self.process.wait(limit)
+    }
+}

@@ -1,0 +1,216 @@
+//! End-to-end tests: real MCP programs, unmodified, under the running daemon.
+//!
+//! One daemon watches the whole host while the sessions are played side by side. What each client
+//! logged is compared with the events that concern its processes: nothing may be missing, nothing
+//! invented. Needs root. `cargo xtask test e2e` installs the programs and starts this.
+
+mod compare;
+mod daemon;
+mod event;
+mod interaction;
+mod process;
+mod programs;
+mod scenarios;
+mod session;
+mod truth;
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use clap::Parser;
+
+use self::{
+    daemon::Daemon,
+    event::Event,
+    interaction::{Interaction, target_parameter},
+    process::wait_for,
+    session::{Played, Session},
+};
+
+#[derive(Parser)]
+struct Arguments {
+    /// The daemon's binary; without it sessions are played and their logs looked at, no more
+    #[arg(long)]
+    auditor: Option<PathBuf>,
+    /// Where the tests keep their files
+    #[arg(long)]
+    folder: PathBuf,
+    /// Languages whose programs are not installed
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<String>,
+    /// Run only the tests whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+    /// Factor for every time limit
+    #[arg(long, default_value_t = 1)]
+    slow: u32,
+    /// Sessions played at once
+    #[arg(long, default_value_t = 3)]
+    jobs: usize,
+}
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the chosen tests and gives the number of those that failed.
+fn run(arguments: &Arguments) -> Result<usize> {
+    let limit = LIMIT * arguments.slow;
+    let mut sessions = scenarios::all(&arguments.without);
+    if let Some(only) = &arguments.only {
+        sessions.retain(|session| session.name.contains(only.as_str()));
+    }
+    let daemon = arguments
+        .auditor
+        .as_ref()
+        .map(|auditor| Daemon::start(auditor, &arguments.folder.join("daemon"), &[], limit));
+    let mut daemon = daemon.transpose()?;
+    let results = play_all(&sessions, daemon.as_ref(), arguments, limit);
+    if let Some(daemon) = &mut daemon {
+        let status = daemon.stop(limit)?;
+        anyhow::ensure!(
+            status.success(),
+            "the daemon ended with {status}:\n{}",
+            daemon.log()
+        );
+    }
+    let mut failed = 0;
+    for (session, result) in sessions.iter().zip(&results) {
+        let played = result.as_ref().map_err(|error| vec![format!("{error:#}")]);
+        let verdict = played.and_then(|played| {
+            let lines =
+                judge(played, daemon.as_ref()).unwrap_or_else(|error| vec![error.to_string()]);
+            if lines.is_empty() {
+                Ok(played.expected.len())
+            } else {
+                Err(lines)
+            }
+        });
+        match verdict {
+            Ok(count) => println!("test {} ... ok ({count} interactions)", session.name),
+            Err(lines) => {
+                failed += 1;
+                println!(
+                    "test {} ... FAILED\n    {}",
+                    session.name,
+                    lines.join("\n    ")
+                );
+            }
+        }
+    }
+    println!("{} passed, {failed} failed", sessions.len() - failed);
+    Ok(failed)
+}
+
+/// Plays the sessions, some at a time, and waits for the events of each.
+fn play_all(
+    sessions: &[Session],
+    daemon: Option<&Daemon>,
+    arguments: &Arguments,
+    limit: Duration,
+) -> Vec<Result<Played>> {
+    let queue = Mutex::new(sessions.iter().enumerate());
+    let results = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..arguments.jobs {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((index, session)) = next else { break };
+                    let started = Instant::now();
+                    let result = play(session, daemon, arguments, limit);
+                    eprintln!("played {} in {:.1?}", session.name, started.elapsed());
+                    results
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push((index, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn play(
+    session: &Session,
+    daemon: Option<&Daemon>,
+    arguments: &Arguments,
+    limit: Duration,
+) -> Result<Played> {
+    let played = session.play(&arguments.folder.join(&session.name), limit)?;
+    if let Some(daemon) = daemon {
+        // What is still missing at the limit is told by the comparison.
+        let _ = wait_for("events", limit / 3, || {
+            let events = daemon.events().of(&played.pids)?;
+            Ok((compare::missing(&played.expected, &events) == 0).then_some(()))
+        });
+    }
+    Ok(played)
+}
+
+/// What differs between a session's log and the daemon's events.
+fn judge(played: &Played, daemon: Option<&Daemon>) -> Result<Vec<String>> {
+    let Some(daemon) = daemon else {
+        return Ok(Vec::new());
+    };
+    let events = daemon.events().of(&played.pids)?;
+    let behind =
+        |event: &&Event| played.gateway.is_some() && event.interaction.client == played.gateway;
+    let front: Vec<Event> = events
+        .iter()
+        .filter(|event| !behind(event))
+        .cloned()
+        .collect();
+    let mut lines = compare::differences(&played.expected, &front);
+    lines.extend(compare::executables(&played.executables, &events));
+    if played.gateway.is_some() {
+        let reported: Vec<_> = events
+            .iter()
+            .filter(behind)
+            .map(|event| &event.interaction)
+            .collect();
+        lines.extend(behind_gateway(&played.expected, &reported));
+    }
+    Ok(lines)
+}
+
+/// A gateway has sessions of its own with the server: every call that names a target must be
+/// there once, whatever its id.
+fn behind_gateway(expected: &[Interaction], reported: &[&Interaction]) -> Vec<String> {
+    let calls =
+        |interaction: &&Interaction| target_parameter(interaction.method.as_deref()).is_some();
+    let key = |interaction: &Interaction| {
+        (
+            interaction.method.clone(),
+            interaction.target.clone(),
+            interaction.status,
+        )
+    };
+    let mut left: Vec<_> = expected.iter().filter(calls).map(key).collect();
+    let mut right: Vec<_> = reported.iter().copied().filter(calls).map(key).collect();
+    left.sort();
+    right.sort();
+    if left == right {
+        return Vec::new();
+    }
+    vec![format!(
+        "behind the gateway: expected {left:?}, reported {right:?}"
+    )]
+}

@@ -1,0 +1,131 @@
+//! Starts and ends processes, and looks at the process table. Ends only what it started.
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, ExitStatus},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+/// A started process that ends with this value.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts a program.
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        let program = command.get_program().to_owned();
+        let child = command.spawn();
+        child
+            .map(Self)
+            .with_context(|| format!("cannot start {}", program.to_string_lossy()))
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// The process itself.
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.0
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.0.try_wait()?)
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&mut self) -> Result<()> {
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.pid().to_string()])
+            .status()?;
+        if !sent.success() {
+            bail!("process {} is gone", self.pid());
+        }
+        Ok(())
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        wait_for("the end of a process", limit, || Ok(self.0.try_wait()?))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Polls until there is an answer.
+pub(crate) fn wait_for<T>(
+    what: &str,
+    limit: Duration,
+    mut poll: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = poll()? {
+            return Ok(answer);
+        }
+        if started.elapsed() > limit {
+            bail!("waited {limit:?} in vain for {what}");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A TCP port that nobody listens on.
+pub(crate) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Whether somebody listens on a TCP port.
+pub(crate) fn listens(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+/// The running processes that descend from one, parents before children.
+pub(crate) fn descendants(of: u32) -> Vec<u32> {
+    let table: Vec<(u32, u32)> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The name in parentheses may hold anything.
+            let mut rest = stat.rsplit_once(") ")?.1.split(' ');
+            (rest.next()? != "Z").then_some(())?;
+            Some((pid, rest.next()?.parse().ok()?))
+        })
+        .collect();
+    let mut found = vec![of];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(
+            table
+                .iter()
+                .filter(|(_, ppid)| *ppid == parent)
+                .map(|(pid, _)| *pid),
+        );
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+/// The executable of a running process.
+pub(crate) fn executable(pid: u32) -> Option<String> {
+    Some(
+        fs::read_link(format!("/proc/{pid}/exe"))
+            .ok()?
+            .to_string_lossy()
+            .into_owned(),
+    )
+}

@@ -1,0 +1,156 @@
+//! The MCP programs that tests play with, and the commands that start them.
+//!
+//! Where they were installed is told by environment variables, which `cargo xtask test e2e`
+//! sets. A missing program is an error, unless its language was left out by name.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+/// What carries a session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Transport {
+    /// The client starts the server.
+    Stdio,
+    /// Streamable HTTP.
+    Http,
+    /// Legacy HTTP+SSE.
+    Sse,
+}
+
+impl Transport {
+    /// As events name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::Http => "http",
+            Self::Sse => "sse",
+        }
+    }
+}
+
+/// An SDK, as client or as server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sdk {
+    /// Python `mcp` 1.x.
+    Python1,
+    /// Python `mcp` 2.x.
+    Python2,
+    /// TypeScript `@modelcontextprotocol/sdk` 1.x.
+    TypeScript1,
+    /// TypeScript `@modelcontextprotocol/client` and `server` 2.x.
+    TypeScript2,
+    /// Go `go-sdk`.
+    Go,
+    /// Rust `rmcp`.
+    Rust,
+    /// Java `io.modelcontextprotocol.sdk`.
+    Java,
+}
+
+impl Sdk {
+    /// Short name for test names.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Python1 => "python1",
+            Self::Python2 => "python2",
+            Self::TypeScript1 => "typescript1",
+            Self::TypeScript2 => "typescript2",
+            Self::Go => "go",
+            Self::Rust => "rust",
+            Self::Java => "java",
+        }
+    }
+
+    /// The example client; the caller adds what it is to play.
+    pub(crate) fn client(self) -> Result<Command> {
+        let mut command = self.program("client")?;
+        match self {
+            Self::TypeScript1 => command.args(["--sdk", "1"]),
+            Self::TypeScript2 => command.args(["--sdk", "2"]),
+            _ => &mut command,
+        };
+        Ok(command)
+    }
+
+    /// The example server.
+    pub(crate) fn server(self, transport: Transport, port: u16) -> Result<Command> {
+        let mut command = self.program("server")?;
+        if transport != Transport::Stdio {
+            command
+                .arg(format!("--{}", transport.name()))
+                .arg(port.to_string());
+        }
+        Ok(command)
+    }
+
+    fn program(self, role: &str) -> Result<Command> {
+        let mut command;
+        match self {
+            Self::Python1 | Self::Python2 => {
+                command = Command::new(python(self)?);
+                command.arg(source("python").join(format!("{role}.py")));
+            }
+            Self::TypeScript1 | Self::TypeScript2 => {
+                let version = if self == Self::TypeScript1 {
+                    "-1"
+                } else {
+                    "-2"
+                };
+                let version = if role == "server" { version } else { "" };
+                command = node(&format!("{role}{version}.mjs"))?;
+            }
+            Self::Go => command = Command::new(installed("AUDITOR_E2E_GO")?.join(role)),
+            Self::Rust => command = Command::new(installed("AUDITOR_E2E_RUST")?.join(role)),
+            Self::Java => {
+                command = Command::new("java");
+                let classes = installed("AUDITOR_E2E_JAVA")?;
+                let path = format!("{0}/classes:{0}/libraries/*", classes.display());
+                let class = if role == "client" { "Client" } else { "Server" };
+                command.args(["-XX:TieredStopAtLevel=1", "-cp", &path, class]);
+            }
+        }
+        Ok(command)
+    }
+}
+
+/// The interpreter of a Python SDK's virtual environment.
+pub(crate) fn python(sdk: Sdk) -> Result<PathBuf> {
+    installed(if sdk == Sdk::Python1 {
+        "AUDITOR_E2E_PYTHON_1"
+    } else {
+        "AUDITOR_E2E_PYTHON_2"
+    })
+}
+
+/// A program of a Python SDK's virtual environment.
+pub(crate) fn python_program(sdk: Sdk, name: &str) -> Result<Command> {
+    let interpreter = python(sdk)?;
+    Ok(Command::new(
+        interpreter.parent().unwrap_or(Path::new("/")).join(name),
+    ))
+}
+
+/// A script run by Node, from the folder where the npm packages are.
+pub(crate) fn node(script: &str) -> Result<Command> {
+    let mut command = Command::new("node");
+    command.arg(installed("AUDITOR_E2E_NODE")?.join(script));
+    Ok(command)
+}
+
+fn source(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("programs")
+        .join(language)
+}
+
+fn installed(variable: &str) -> Result<PathBuf> {
+    let path = std::env::var_os(variable).map(PathBuf::from);
+    let path = path.filter(|path| path.exists());
+    path.with_context(|| {
+        format!("{variable} does not name an installed program; run `cargo xtask test e2e`")
+    })
+}
