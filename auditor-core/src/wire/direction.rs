@@ -3,7 +3,9 @@
 //! Frames nothing itself.
 
 use super::{
-    line::{Fed, LineFramer, looks_like_tail_of_message},
+    http::Upgrade,
+    http1,
+    line::{self, LineFramer, looks_like_tail_of_message},
     output::Output,
 };
 use crate::{
@@ -11,13 +13,46 @@ use crate::{
     stream::{EndCause, GapCause},
 };
 
+/// What the two directions share.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    /// By the client's side.
+    http1: [http1::Connection; 2],
+}
+
+impl Connections {
+    pub(super) fn buffered(&self) -> usize {
+        self.http1.iter().map(http1::Connection::buffered).sum()
+    }
+
+    pub(super) fn shrink_to(&mut self, bytes: usize, out: &mut Output) {
+        for connection in &mut self.http1 {
+            connection.shrink_to(bytes, out);
+        }
+    }
+
+    fn close(&mut self, out: &mut Output) {
+        for connection in &mut self.http1 {
+            connection.close(out);
+        }
+    }
+}
+
 /// One direction.
 #[derive(Debug)]
 pub(super) struct Direction {
     from: Side,
     /// Position at which the next chunk must begin.
     next: Option<u64>,
-    lines: LineFramer,
+    mode: Mode,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Lines(LineFramer),
+    Http1(Box<http1::Receiver>),
+    /// A protocol that carries no MCP.
+    Deaf,
 }
 
 impl Direction {
@@ -25,26 +60,32 @@ impl Direction {
         Self {
             from,
             next: None,
-            lines: LineFramer::new(from),
+            mode: Mode::Lines(LineFramer::new(from)),
         }
     }
 
     pub(super) fn buffered(&self) -> usize {
-        self.lines.buffered()
+        match &self.mode {
+            Mode::Lines(lines) => lines.buffered(),
+            Mode::Http1(receiver) => receiver.buffered(),
+            Mode::Deaf => 0,
+        }
     }
 
     pub(super) fn shrink_to(&mut self, bytes: usize, out: &mut Output) {
-        self.lines.shrink_to(bytes, out);
+        if let Mode::Lines(lines) = &mut self.mode {
+            lines.shrink_to(bytes, out);
+        }
     }
 
-    pub(super) fn handle_bytes(&mut self, bytes: &[u8], pos: u64, out: &mut Output) {
-        let (bytes, pos) = self.align(bytes, pos, out);
-        self.next = Some(pos.saturating_add(bytes.len() as u64));
-        self.feed_lines(bytes, pos, out);
-    }
-
-    /// Makes sure that positions go on without a hole, whatever the chunks say.
-    fn align<'a>(&mut self, bytes: &'a [u8], pos: u64, out: &mut Output) -> (&'a [u8], u64) {
+    pub(super) fn handle_bytes(
+        &mut self,
+        bytes: &[u8],
+        pos: u64,
+        other: &mut Self,
+        connections: &mut Connections,
+        out: &mut Output,
+    ) {
         // Positions near the end of the number range are not real; none may overflow.
         let pos = pos.min(u64::MAX / 2);
         let next = self.next.unwrap_or(0);
@@ -54,45 +95,164 @@ impl Direction {
             } else {
                 GapCause::Bound
             };
-            self.handle_gap(next, pos - next, cause, out);
+            self.handle_gap(next, pos - next, cause, connections, out);
         }
-        let known = next.saturating_sub(pos).min(bytes.len() as u64);
-        let bytes = bytes
-            .get(usize::try_from(known).unwrap_or(usize::MAX)..)
-            .unwrap_or_default();
-        (bytes, pos + known)
+        // Whatever the chunks say, no byte is taken twice.
+        let known = usize::try_from(next.saturating_sub(pos)).unwrap_or(usize::MAX);
+        let bytes = bytes.get(known..).unwrap_or_default();
+        let pos = pos.max(next);
+        self.next = Some(pos + bytes.len() as u64);
+        self.feed(bytes, pos, other, connections, out);
     }
 
-    fn feed_lines(&mut self, mut bytes: &[u8], mut pos: u64, out: &mut Output) {
-        loop {
-            let used = match self.lines.feed(bytes, pos, out) {
-                Fed::All => return,
-                Fed::Foreign(used) => {
-                    self.lines.skip_line();
-                    used
+    fn feed(
+        &mut self,
+        mut bytes: &[u8],
+        mut pos: u64,
+        other: &mut Self,
+        connections: &mut Connections,
+        out: &mut Output,
+    ) {
+        while !bytes.is_empty() {
+            let used = match &mut self.mode {
+                Mode::Deaf => {
+                    out.quiet(self.from, bytes.len() as u64);
+                    return;
                 }
-                Fed::Joined(used, line) => {
-                    if looks_like_tail_of_message(&line) {
-                        out.discarded_tail_of_message(self.from);
-                    }
-                    out.flush_gap(self.from);
-                    used
-                }
+                Mode::Lines(_) => self.lines(bytes, pos, out),
+                Mode::Http1(_) => self.http1(bytes, pos, other, connections, out),
             };
             bytes = bytes.get(used..).unwrap_or_default();
             pos += used as u64;
         }
     }
 
-    pub(super) fn handle_gap(&mut self, pos: u64, bytes: u64, cause: GapCause, out: &mut Output) {
-        let end = pos.saturating_add(bytes).min(u64::MAX / 2);
-        self.next = Some(end);
-        let lost = self.lines.break_off(true, out);
-        out.begin_gap(self.from, pos.min(end)..end, cause, lost);
+    /// Feeds the line framer; says how many bytes were used.
+    fn lines(&mut self, bytes: &[u8], pos: u64, out: &mut Output) -> usize {
+        let Mode::Lines(lines) = &mut self.mode else {
+            return 0;
+        };
+        match lines.feed(bytes, pos, out) {
+            line::Fed::All => bytes.len(),
+            line::Fed::Foreign(used) => {
+                let line = bytes.get(used..).unwrap_or_default();
+                let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                if http1::begins(line) {
+                    self.mode = Mode::Http1(Box::new(http1::Receiver::new(self.from)));
+                } else {
+                    lines.skip_line();
+                }
+                used
+            }
+            line::Fed::Joined(used, line) => {
+                if let Some(start) = http1::start_line_in(&line) {
+                    let line = line.get(start..).unwrap_or_default();
+                    out.undiscard(self.from, line.len() as u64);
+                    let receiver = http1::Receiver::with_line(self.from, line);
+                    self.mode = Mode::Http1(Box::new(receiver));
+                } else {
+                    if looks_like_tail_of_message(&line) {
+                        out.discarded_tail_of_message(self.from);
+                    }
+                    out.flush_gap(self.from);
+                }
+                used
+            }
+        }
     }
 
-    pub(super) fn handle_end(&mut self, cause: EndCause, out: &mut Output) {
-        self.lines.end(out);
+    /// Feeds the HTTP/1.1 receiver; says how many bytes were used.
+    fn http1(
+        &mut self,
+        bytes: &[u8],
+        pos: u64,
+        other: &mut Self,
+        connections: &mut Connections,
+        out: &mut Output,
+    ) -> usize {
+        let Mode::Http1(receiver) = &mut self.mode else {
+            return 0;
+        };
+        match receiver.feed(bytes, pos, &mut connections.http1, out) {
+            http1::Fed::All => bytes.len(),
+            http1::Fed::Foreign(used, held) => {
+                // Its first line is no start line, so this does not come back here with it.
+                let mut lines = LineFramer::new(self.from);
+                lines.skip_line();
+                self.mode = Mode::Lines(lines);
+                let start = (pos + used as u64).saturating_sub(held.len() as u64);
+                self.feed(&held, start, other, connections, out);
+                used
+            }
+            http1::Fed::Upgraded(used, upgrade) => {
+                self.upgrade(upgrade, other, connections, out);
+                used
+            }
+            http1::Fed::Preface(used) => {
+                self.mode = Mode::Deaf;
+                used
+            }
+        }
+    }
+
+    /// The connection changes to another protocol, in both directions.
+    fn upgrade(
+        &mut self,
+        _upgrade: Upgrade,
+        other: &mut Self,
+        connections: &mut Connections,
+        out: &mut Output,
+    ) {
+        connections.close(out);
+        self.mode = Mode::Deaf;
+        other.mode = Mode::Deaf;
+    }
+
+    pub(super) fn handle_gap(
+        &mut self,
+        pos: u64,
+        bytes: u64,
+        cause: GapCause,
+        connections: &mut Connections,
+        out: &mut Output,
+    ) {
+        let end = pos.saturating_add(bytes).min(u64::MAX / 2);
+        let range = pos.min(end)..end;
+        self.next = Some(end);
+        match &mut self.mode {
+            Mode::Lines(lines) => {
+                let lost = lines.break_off(true, out);
+                out.begin_gap(self.from, range, cause, lost);
+            }
+            Mode::Http1(receiver) if receiver.is_established() => {
+                out.begin_gap(self.from, range, cause, 0);
+                receiver.gap(bytes, &mut connections.http1, out);
+            }
+            Mode::Http1(receiver) => {
+                let lost = receiver.buffered() as u64;
+                let mut lines = LineFramer::new(self.from);
+                lines.break_off(true, out);
+                self.mode = Mode::Lines(lines);
+                out.begin_gap(self.from, range, cause, lost);
+            }
+            Mode::Deaf => {}
+        }
+    }
+
+    pub(super) fn handle_end(
+        &mut self,
+        cause: EndCause,
+        connections: &mut Connections,
+        out: &mut Output,
+    ) {
+        match &mut self.mode {
+            Mode::Lines(lines) => lines.end(out),
+            Mode::Http1(receiver) => {
+                receiver.end(cause == EndCause::Closed, &mut connections.http1, out);
+            }
+            Mode::Deaf => {}
+        }
+        connections.close(out);
         out.end(self.from, cause);
     }
 }

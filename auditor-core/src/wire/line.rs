@@ -352,7 +352,7 @@ enum Between {
 }
 
 /// Appends to `tail` and cuts it to its last bytes.
-fn keep_tail(tail: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn keep_tail(tail: &mut Vec<u8>, text: &[u8]) {
     let text = text
         .get(text.len().saturating_sub(TAIL)..)
         .unwrap_or_default();

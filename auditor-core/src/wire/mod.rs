@@ -3,17 +3,27 @@
 //! Knows framing, not meaning: what a method is, or which answer belongs to which request,
 //! is the next stage's business. Memory is bounded by [`Limits`].
 
+mod body;
 mod collect;
 mod direction;
+mod encoding;
+mod exchange;
+mod http;
+mod http1;
 mod item;
 mod json_scan;
+mod json_text;
 mod limits;
 mod line;
 mod output;
+mod sse;
 #[cfg(test)]
 mod testing;
 
-use self::{direction::Direction, output::Output};
+use self::{
+    direction::{Connections, Direction},
+    output::Output,
+};
 use crate::{
     key::{ChannelId, Side},
     stream::{Chunk, Content},
@@ -33,6 +43,7 @@ pub use self::{
 #[derive(Debug)]
 pub struct Wire {
     out: Output,
+    connections: Connections,
     directions: [Direction; 2],
 }
 
@@ -41,6 +52,7 @@ impl Wire {
     pub fn new(channel: ChannelId, limits: Limits) -> Self {
         Self {
             out: Output::new(channel, limits),
+            connections: Connections::default(),
             directions: [Direction::new(Side::A), Direction::new(Side::B)],
         }
     }
@@ -49,16 +61,19 @@ impl Wire {
     pub fn handle_chunk(&mut self, chunk: &Chunk) {
         self.out.time = chunk.time;
         let [a, b] = &mut self.directions;
-        let direction = match chunk.from {
-            Side::A => a,
-            Side::B => b,
+        let (direction, other) = match chunk.from {
+            Side::A => (a, b),
+            Side::B => (b, a),
         };
+        let (connections, out) = (&mut self.connections, &mut self.out);
         match &chunk.content {
-            Content::Bytes(bytes) => direction.handle_bytes(bytes, chunk.pos, &mut self.out),
-            Content::Gap { bytes, cause } => {
-                direction.handle_gap(chunk.pos, *bytes, *cause, &mut self.out);
+            Content::Bytes(bytes) => {
+                direction.handle_bytes(bytes, chunk.pos, other, connections, out);
             }
-            Content::End(cause) => direction.handle_end(*cause, &mut self.out),
+            Content::Gap { bytes, cause } => {
+                direction.handle_gap(chunk.pos, *bytes, *cause, connections, out);
+            }
+            Content::End(cause) => direction.handle_end(*cause, connections, out),
         }
     }
 
@@ -71,13 +86,14 @@ impl Wire {
     /// Bytes held: of unfinished messages, of heads, and of messages that wait to be polled.
     pub fn buffered(&self) -> usize {
         let directions: usize = self.directions.iter().map(Direction::buffered).sum();
-        self.out.budget.held() + self.out.queued() + directions
+        self.out.budget.held() + self.out.queued() + self.connections.buffered() + directions
     }
 
     /// Keeps at most `bytes` of each unfinished message from now on; its size and digest go on.
     ///
     /// For a daemon which must bound the memory of all channels together.
     pub fn shrink_to(&mut self, bytes: usize) {
+        self.connections.shrink_to(bytes, &mut self.out);
         for direction in &mut self.directions {
             direction.shrink_to(bytes, &mut self.out);
         }

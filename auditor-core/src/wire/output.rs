@@ -21,6 +21,10 @@ pub(super) struct Output {
     pub(super) budget: Budget,
     /// Time of the chunk at hand.
     pub(super) time: Time,
+    /// Number of the next HTTP exchange.
+    pub(super) exchanges: u64,
+    /// Number of decoders at work.
+    pub(super) decoders: usize,
     items: VecDeque<Item>,
     /// Bytes of the bodies in `items`.
     queued: usize,
@@ -46,6 +50,8 @@ impl Output {
             limits,
             budget: Budget::new(limits.channel),
             time: Time::default(),
+            exchanges: 0,
+            decoders: 0,
             items: VecDeque::new(),
             queued: 0,
             sides: [
@@ -160,6 +166,13 @@ impl Output {
     pub(super) fn discard(&mut self, from: Side, bytes: u64) {
         if let Some(gap) = &mut self.side(from).gap {
             gap.discarded = gap.discarded.saturating_add(bytes);
+        }
+    }
+
+    /// Takes back bytes of which some use was found after all.
+    pub(super) fn undiscard(&mut self, from: Side, bytes: u64) {
+        if let Some(gap) = &mut self.side(from).gap {
+            gap.discarded = gap.discarded.saturating_sub(bytes);
         }
     }
 
