@@ -1,0 +1,237 @@
+//! The whole pipeline on one screen: records in, audit events out.
+//!
+//! Only passes on; each stage keeps its own bounds. What is known of processes is asked of [`Processes`].
+
+use std::{collections::HashMap, ops::Range, sync::Arc};
+
+use crate::{
+    audit::{AuditEvent, Auditor, Process, Seen, Settings, World},
+    key::{ChannelId, ProcessKey, Side, Time},
+    mcp::{self, Sessions},
+    record::Record,
+    settle::Settle,
+    stream::{self, Channel, Revocation, Streams},
+    wire::{self, Item, Wire},
+};
+
+/// Nanoseconds after which a channel that never carried a message is forgotten.
+const IDLE: u64 = 30_000_000_000;
+/// Bytes without a message after which a channel that carried some is no longer copied.
+const QUIET: u64 = 4 << 20;
+
+/// Knows processes. Answers from memory.
+pub trait Processes {
+    /// What is known of a process.
+    fn process(&self, key: ProcessKey) -> Option<Arc<Process>>;
+}
+
+/// Bounds of all stages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Of putting records in order.
+    pub stream: stream::Limits,
+    /// Of framing.
+    pub wire: wire::Limits,
+    /// Of pairing.
+    pub mcp: mcp::Limits,
+}
+
+/// What went through so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Totals {
+    /// Data records taken.
+    pub records: u64,
+    /// Their payload in bytes.
+    pub bytes: u64,
+    /// JSON values framed.
+    pub messages: u64,
+    /// Events made.
+    pub events: u64,
+}
+
+/// Records in, audit events out.
+pub struct Pipeline {
+    limits: Limits,
+    streams: Streams,
+    lanes: HashMap<ChannelId, Lane>,
+    sessions: Sessions,
+    settle: Settle,
+    auditor: Auditor,
+    revocations: Vec<Revocation>,
+    totals: Totals,
+}
+
+/// Framing of one channel.
+struct Lane {
+    wire: Wire,
+    has_messages: bool,
+}
+
+/// The pipeline's knowledge and the processes', as one.
+struct View<'a, P> {
+    streams: &'a Streams,
+    processes: &'a P,
+}
+
+impl Pipeline {
+    /// Creates the pipeline.
+    pub fn new(limits: Limits, settings: Settings, bodies: bool) -> Self {
+        Self {
+            limits,
+            streams: Streams::new(limits.stream),
+            lanes: HashMap::new(),
+            sessions: Sessions::new(limits.mcp, bodies),
+            settle: Settle::default(),
+            auditor: Auditor::new(settings),
+            revocations: Vec::new(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Takes one record, seen at `time`.
+    pub fn handle_record(&mut self, record: &Record<'_>, time: Time, processes: &impl Processes) {
+        match record {
+            Record::Data(header, payload) => {
+                self.totals.records += 1;
+                self.totals.bytes += payload.len() as u64;
+                self.streams.handle_data(header, payload, time);
+            }
+            Record::Object(header, object) => self.streams.handle_object(header, object, time),
+            Record::End(header) => self.streams.handle_end(header, time),
+            Record::Exit(header) => {
+                let key = ProcessKey { pid: header.tgid, start: header.start };
+                self.sessions.handle_exit(key, time);
+            }
+            Record::Fork(..) | Record::Exec(..) | Record::Cgroup { .. } => return,
+        }
+        self.pass_on(time, processes);
+    }
+
+    /// Notes that bytes of a stream were lost up to a position.
+    pub fn handle_loss(&mut self, stream: u64, generation: u64, end: u64, now: Time) {
+        self.streams.handle_loss(stream, generation, end, now);
+    }
+
+    /// Does what is due. To be called after each batch of records too.
+    pub fn handle_timeout(&mut self, now: Time, processes: &impl Processes) {
+        self.streams.handle_timeout(now);
+        self.pass_on(now, processes);
+        let view = View { streams: &self.streams, processes };
+        self.sessions.handle_timeout(now, &view);
+        self.pass_interactions(now, processes);
+        let view = View { streams: &self.streams, processes };
+        self.settle.handle_timeout(now, &view);
+    }
+
+    /// Forgets what was not used for long. To be called every few seconds.
+    pub fn handle_idle(&mut self, now: Time) {
+        let before = Time(now.0.saturating_sub(IDLE));
+        let lanes = &self.lanes;
+        let has_messages = |id| lanes.get(&id).is_some_and(|lane| lane.has_messages);
+        for id in self.streams.forget_idle(before, has_messages) {
+            self.lanes.remove(&id);
+        }
+        let streams = &self.streams;
+        self.lanes.retain(|id, _| streams.channel(*id).is_some());
+    }
+
+    /// Ends everything that is open.
+    pub fn handle_shutdown(&mut self, now: Time, processes: &impl Processes) {
+        self.handle_timeout(Time(u64::MAX), processes);
+        self.sessions.handle_shutdown(now);
+        self.pass_interactions(now, processes);
+        let view = View { streams: &self.streams, processes };
+        self.settle.handle_timeout(Time(u64::MAX), &view);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let times = [self.streams.poll_timeout(), self.sessions.poll_timeout(), self.settle.poll_timeout()];
+        times.into_iter().flatten().min()
+    }
+
+    /// The next event, logged at `now`; `None` asks for more input.
+    #[must_use]
+    pub fn poll_event(&mut self, now: Time, processes: &impl Processes) -> Option<AuditEvent> {
+        let interaction = self.settle.poll()?;
+        self.totals.events += 1;
+        let view = View { streams: &self.streams, processes };
+        Some(self.auditor.audit(interaction, &view, now))
+    }
+
+    /// The next stream that is not worth copying.
+    #[must_use]
+    pub fn poll_revocation(&mut self) -> Option<Revocation> {
+        self.revocations.pop()
+    }
+
+    /// What went through so far.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Requests that wait for their answer.
+    pub fn open_interactions(&self) -> usize {
+        self.sessions.open_interactions()
+    }
+
+    /// Channels remembered.
+    pub fn channels(&self) -> usize {
+        self.streams.channels()
+    }
+
+    /// Bytes held by unfinished messages.
+    pub fn buffered(&self) -> usize {
+        self.lanes.values().map(|lane| lane.wire.buffered()).sum()
+    }
+
+    /// Chunks to messages, messages to interactions.
+    fn pass_on(&mut self, now: Time, processes: &impl Processes) {
+        while let Some(chunk) = self.streams.poll_chunk() {
+            let lane = self.lanes.entry(chunk.channel).or_insert_with(|| Lane {
+                wire: Wire::new(chunk.channel, self.limits.wire),
+                has_messages: false,
+            });
+            lane.wire.handle_chunk(&chunk);
+            let view = View { streams: &self.streams, processes };
+            while let Some(item) = lane.wire.poll_item() {
+                match item {
+                    Item::Quiet { channel, from, bytes } => {
+                        if !lane.has_messages || bytes >= QUIET {
+                            self.revocations.extend(self.streams.revocation(channel, from));
+                        }
+                        continue;
+                    }
+                    Item::Message(_) => {
+                        lane.has_messages = true;
+                        self.totals.messages += 1;
+                    }
+                    _ => {}
+                }
+                self.sessions.handle_item(item, &view);
+            }
+        }
+        self.pass_interactions(now, processes);
+    }
+
+    fn pass_interactions(&mut self, now: Time, processes: &impl Processes) {
+        let view = View { streams: &self.streams, processes };
+        while let Some(interaction) = self.sessions.poll_interaction() {
+            self.settle.push(interaction, now, &view);
+        }
+    }
+}
+
+impl<P: Processes> World for View<'_, P> {
+    fn process(&self, key: ProcessKey) -> Option<Arc<Process>> {
+        self.processes.process(key)
+    }
+
+    fn channel(&self, id: ChannelId) -> Option<Arc<Channel>> {
+        self.streams.channel(id)
+    }
+
+    fn seen(&self, channel: ChannelId, from: Side, range: &Range<u64>) -> Seen {
+        self.streams.seen(channel, from, range)
+    }
+}

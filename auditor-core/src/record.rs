@@ -1,0 +1,248 @@
+//! Ring bytes to records. Reads the layout of [`auditor_common::record`] and does nothing else.
+//!
+//! A record that is too short, or of a kind that is not known, is an error to be counted, never a panic.
+
+use auditor_common::record as layout;
+pub use auditor_common::record::{Birth, Exec, Header, Object};
+use thiserror::Error;
+
+/// One observation of the kernel side.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Record<'a> {
+    /// Bytes of a stream moved. The payload is empty when only the fact is told.
+    Data(Header, &'a [u8]),
+    /// What a stream is.
+    Object(Header, Object),
+    /// A stream's end was told to a process.
+    End(Header),
+    /// A process was born.
+    Fork(Header, Birth),
+    /// A process runs another program.
+    Exec(Header, Exec, Strings<'a>),
+    /// A process ended.
+    Exit(Header),
+    /// A cgroup was made.
+    Cgroup {
+        /// Its id: the inode number of its directory.
+        id: u64,
+        /// Its path below the hierarchy's root.
+        path: &'a [u8],
+    },
+}
+
+/// Path and arguments of a program.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Strings<'a> {
+    path: &'a [u8],
+    arguments: &'a [u8],
+}
+
+/// Why bytes of the ring are no record.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum RecordError {
+    /// Shorter than its kind needs.
+    #[error("record of {len} bytes where {needed} are needed")]
+    Short {
+        /// Its length in bytes.
+        len: usize,
+        /// The least that would do.
+        needed: usize,
+    },
+    /// Of an unknown kind.
+    #[error("record of unknown kind {kind}")]
+    Unknown {
+        /// The kind.
+        kind: u8,
+    },
+}
+
+/// Decodes one record.
+///
+/// # Errors
+/// When the bytes are too short or of an unknown kind; the next record is not affected.
+pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
+    let mut cursor = Cursor { rest: bytes, len: bytes.len() };
+    let header = cursor.header()?;
+    let len = header.len as usize;
+    match header.kind {
+        layout::DATA => Ok(Record::Data(header, cursor.take(len)?)),
+        layout::OBJECT => Ok(Record::Object(header, cursor.object()?)),
+        layout::END => Ok(Record::End(header)),
+        layout::FORK => Ok(Record::Fork(header, cursor.birth()?)),
+        layout::EXEC => {
+            let exec = cursor.exec()?;
+            let path = cursor.take(exec.path_len as usize)?;
+            let arguments = cursor.take(exec.args_len as usize)?;
+            Ok(Record::Exec(header, exec, Strings { path, arguments }))
+        }
+        layout::EXIT => Ok(Record::Exit(header)),
+        layout::CGROUP => {
+            cursor.exec()?;
+            let path = cursor.take(len)?;
+            Ok(Record::Cgroup { id: header.stream, path: path.strip_suffix(b"\0").unwrap_or(path) })
+        }
+        kind => Err(RecordError::Unknown { kind }),
+    }
+}
+
+impl Strings<'_> {
+    /// The path from the root of the process's mount namespace; `None` when there is none.
+    pub fn path(&self) -> Option<String> {
+        let names = self.path.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+        let mut path = String::new();
+        for name in names.rev() {
+            path.push('/');
+            path.push_str(&String::from_utf8_lossy(name));
+        }
+        (!path.is_empty()).then_some(path)
+    }
+
+    /// The arguments, the program's own name first.
+    pub fn arguments(&self) -> Vec<String> {
+        let text = self.arguments.strip_suffix(b"\0").unwrap_or(self.arguments);
+        if text.is_empty() {
+            return Vec::new();
+        }
+        text.split(|&byte| byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+    }
+}
+
+/// Reads fields one after the other, in the machine's byte order.
+struct Cursor<'a> {
+    rest: &'a [u8],
+    len: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or(RecordError::Short {
+            len: self.len,
+            needed: (self.len - self.rest.len()).saturating_add(len),
+        })?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    fn u8(&mut self) -> Result<u8, RecordError> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Result<u16, RecordError> {
+        self.array().map(u16::from_ne_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, RecordError> {
+        self.array().map(u32::from_ne_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, RecordError> {
+        self.array().map(u64::from_ne_bytes)
+    }
+
+    fn header(&mut self) -> Result<Header, RecordError> {
+        Ok(Header {
+            kind: self.u8()?,
+            end: self.u8()?,
+            object: self.u8()?,
+            flags: self.u8()?,
+            len: self.u32()?,
+            time: self.u64()?,
+            start: self.u64()?,
+            tgid: self.u32()?,
+            tid: self.u32()?,
+            stream: self.u64()?,
+            generation: self.u64()?,
+            pos: self.u64()?,
+            span: self.u32()?,
+            epoch: self.u32()?,
+            lost: self.u64()?,
+        })
+    }
+
+    fn object(&mut self) -> Result<Object, RecordError> {
+        Ok(Object {
+            twin: self.u64()?,
+            inode: self.u64()?,
+            source: self.array()?,
+            destination: self.array()?,
+            source_port: self.u16()?,
+            destination_port: self.u16()?,
+            ip: self.u8()?,
+            master: self.u8()?,
+            pad: self.u16()?,
+            netns: self.u32()?,
+            pad2: self.u32()?,
+        })
+    }
+
+    fn birth(&mut self) -> Result<Birth, RecordError> {
+        Ok(Birth { start: self.u64()?, tgid: self.u32()?, pad: self.u32()? })
+    }
+
+    fn exec(&mut self) -> Result<Exec, RecordError> {
+        Ok(Exec {
+            inode: self.u64()?,
+            size: self.u64()?,
+            ctime: self.u64()?,
+            cgroup: self.u64()?,
+            parent_start: self.u64()?,
+            parent: self.u32()?,
+            device: self.u32()?,
+            uid: self.u32()?,
+            gid: self.u32()?,
+            path_len: self.u32()?,
+            args_len: self.u32()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(kind: u8, len: u32) -> Vec<u8> {
+        let mut bytes = vec![kind, 1, 2, 3];
+        bytes.extend(len.to_ne_bytes());
+        bytes.resize(size_of::<Header>(), 0);
+        bytes
+    }
+
+    #[test]
+    fn a_data_record_gives_its_payload_without_what_follows() {
+        let mut bytes = header(layout::DATA, 3);
+        bytes.extend(b"abcdef");
+        let Ok(Record::Data(header, payload)) = decode(&bytes) else { panic!() };
+        assert_eq!((header.end, header.object, header.flags), (1, 2, 3));
+        assert_eq!(payload, b"abc");
+    }
+
+    #[test]
+    fn an_exec_gives_its_path_from_the_root() {
+        let mut bytes = header(layout::EXEC, 0);
+        bytes.extend([0; 56]);
+        bytes.extend(b"python\0bin\0usr\0".len().to_ne_bytes()[..4].iter());
+        bytes.extend(b"python\0-c\0\0".len().to_ne_bytes()[..4].iter());
+        bytes.extend(b"python\0bin\0usr\0python\0-c\0\0");
+        let Ok(Record::Exec(_, _, strings)) = decode(&bytes) else { panic!() };
+        assert_eq!(strings.path().as_deref(), Some("/usr/bin/python"));
+        assert_eq!(strings.arguments(), ["python", "-c", ""]);
+    }
+
+    #[test]
+    fn short_and_unknown_records_are_errors() {
+        for kind in 0..=255 {
+            let bytes = header(kind, 100);
+            for len in 0..bytes.len() {
+                assert!(matches!(decode(&bytes[..len]), Err(RecordError::Short { .. })));
+            }
+        }
+        assert_eq!(decode(&header(99, 0)), Err(RecordError::Unknown { kind: 99 }));
+        assert_eq!(decode(&header(layout::DATA, u32::MAX)), Err(RecordError::Short { len: 72, needed: 72 + u32::MAX as usize }));
+    }
+}
