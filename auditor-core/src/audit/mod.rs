@@ -1,5 +1,20 @@
 //! Interactions to audit events: OCSF `api_activity`, who, what, when, how it ended.
+//!
+//! Private by default: of content only sizes, hashes, names of arguments and counts leave, unless
+//! the [`Level`] says otherwise. Session ids leave as keyed hashes only.
 
+mod auditor;
+mod event;
+mod hex;
+mod ocsf;
+mod outcome;
+mod pretty;
+mod settings;
+mod unmapped;
 mod world;
 
+pub use auditor::Auditor;
+pub use event::{AuditEvent, End, PartName, Party, Witness};
+pub use pretty::COLUMNS;
+pub use settings::{Device, Level, Settings};
 pub use world::{Ancestor, Process, Seen, World};

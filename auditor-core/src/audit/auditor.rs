@@ -1,0 +1,132 @@
+//! Makes the audit event of an interaction: who was on either side, and who saw it.
+//!
+//! Asks the [`World`] once for each message of the interaction, when the event is made, for the
+//! reader of a message may be known later than the message. Holds nothing but its settings, a
+//! sequence number and the keyed hashes of the last [`HASHES`] session ids.
+
+use std::{collections::HashMap, fmt::Write, sync::Arc};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::{
+    event::{AuditEvent, End, PartName, Party, Witness},
+    settings::Settings,
+    world::{Seen, World},
+};
+use crate::{
+    key::{Actor, Time},
+    mcp::{Direction, Interaction, Part},
+};
+
+/// Keyed hashes remembered; beyond it all are computed anew.
+const HASHES: usize = 1024;
+
+/// Makes audit events.
+pub struct Auditor {
+    settings: Arc<Settings>,
+    sequence: u64,
+    hashes: HashMap<String, Arc<str>>,
+}
+
+impl Auditor {
+    /// Creates the stage.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            sequence: 0,
+            hashes: HashMap::new(),
+        }
+    }
+
+    /// Makes the event of an interaction. `now` is the time it is logged at.
+    pub fn audit(&mut self, interaction: Interaction, world: &impl World, now: Time) -> AuditEvent {
+        self.sequence += 1;
+        let request = interaction.request.as_ref().map(|part| seen(part, world));
+        let response = interaction.response.as_ref().map(|part| seen(part, world));
+        let (asked, answered) = (request.unwrap_or_default(), response.unwrap_or_default());
+        let asker = party(asked.writer.or(answered.reader), world);
+        let answerer = party(answered.writer.or(asked.reader), world);
+        let (client, server) = match interaction.direction {
+            Direction::ClientToServer => (asker, answerer),
+            Direction::ServerToClient => (answerer, asker),
+        };
+        let mut witnesses = Vec::with_capacity(4);
+        for (name, part, seen) in [
+            (PartName::Request, &interaction.request, asked),
+            (PartName::Response, &interaction.response, answered),
+        ] {
+            let Some(part) = part else { continue };
+            for (end, actor) in [(End::Write, seen.writer), (End::Read, seen.reader)] {
+                witnesses.extend(actor.map(|actor| Witness {
+                    part: name,
+                    end,
+                    channel: part.channel,
+                    actor,
+                }));
+            }
+        }
+        let channel = interaction
+            .request
+            .as_ref()
+            .or(interaction.response.as_ref());
+        let channel = channel
+            .map(|part| part.channel)
+            .or_else(|| interaction.gap.as_ref().map(|gap| gap.channel))
+            .and_then(|id| world.channel(id));
+        let session_hash = interaction
+            .session
+            .mcp_session_id
+            .as_deref()
+            .map(|id| self.hash(id));
+        AuditEvent {
+            settings: Arc::clone(&self.settings),
+            sequence: self.sequence,
+            logged: now,
+            client,
+            server,
+            witnesses,
+            channel,
+            session_hash,
+            interaction,
+        }
+    }
+
+    /// The keyed hash that stands for a secret.
+    fn hash(&mut self, secret: &str) -> Arc<str> {
+        if let Some(hash) = self.hashes.get(secret) {
+            return Arc::clone(hash);
+        }
+        let mut hash = String::with_capacity(64);
+        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.settings.key) {
+            mac.update(secret.as_bytes());
+            for byte in mac.finalize().into_bytes() {
+                // Writing to a string cannot fail.
+                let _ = write!(hash, "{byte:02x}");
+            }
+        }
+        let hash: Arc<str> = hash.into();
+        if self.hashes.len() >= HASHES {
+            self.hashes.clear();
+        }
+        self.hashes.insert(secret.to_owned(), Arc::clone(&hash));
+        hash
+    }
+}
+
+/// Who moved a message, as far as known by now.
+fn seen(part: &Part, world: &impl World) -> Seen {
+    let now = world.seen(part.channel, part.from, &part.range);
+    Seen {
+        writer: part.writer.or(now.writer),
+        reader: part.reader.or(now.reader),
+        local: now.local,
+    }
+}
+
+fn party(actor: Option<Actor>, world: &impl World) -> Party {
+    Party {
+        actor,
+        process: actor.and_then(|actor| world.process(actor.process)),
+    }
+}

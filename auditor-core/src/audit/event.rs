@@ -1,0 +1,109 @@
+//! The audit event: an interaction with all that is known about its two sides.
+//!
+//! A value; how it is written is in [`super::ocsf`] and [`super::pretty`].
+
+use std::sync::Arc;
+
+use super::{settings::Settings, world::Process};
+use crate::{
+    key::{Actor, ChannelId, Time},
+    mcp::{Interaction, Kind, Stage},
+    stream::Channel,
+};
+
+/// One audit event.
+#[derive(Clone)]
+pub struct AuditEvent {
+    /// What it was made with.
+    pub(super) settings: Arc<Settings>,
+    /// Number of the event within this run, from 1.
+    pub sequence: u64,
+    /// When it was made.
+    pub logged: Time,
+    /// What happened.
+    pub interaction: Interaction,
+    /// The side that is the MCP client.
+    pub client: Party,
+    /// The side that is the MCP server.
+    pub server: Party,
+    /// Who was seen moving the messages.
+    pub witnesses: Vec<Witness>,
+    /// The channel of the request (else of the answer, else of the gap).
+    pub channel: Option<Arc<Channel>>,
+    /// Keyed hash of the MCP session id.
+    pub session_hash: Option<Arc<str>>,
+}
+
+/// One side of an interaction, as far as known.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Party {
+    /// The thread that was seen.
+    pub actor: Option<Actor>,
+    /// Its process.
+    pub process: Option<Arc<Process>>,
+}
+
+/// Somebody who was seen moving a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Witness {
+    /// Which message.
+    pub part: PartName,
+    /// At which end.
+    pub end: End,
+    /// On which channel.
+    pub channel: ChannelId,
+    /// Who.
+    pub actor: Actor,
+}
+
+/// The messages of an interaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PartName {
+    /// The request or notification.
+    Request,
+    /// The answer.
+    Response,
+}
+
+/// The ends of a channel at which bytes are seen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// Where they were written.
+    Write,
+    /// Where they were read.
+    Read,
+}
+
+impl AuditEvent {
+    /// Unique for an interaction; the same in its open and its final report.
+    pub fn uid(&self) -> String {
+        format!("{}-{}", self.settings.run, self.interaction.id.0)
+    }
+
+    /// When the interaction began.
+    pub fn time(&self) -> Time {
+        let interaction = &self.interaction;
+        let part = interaction
+            .request
+            .as_ref()
+            .or(interaction.response.as_ref());
+        part.map(|part| part.first)
+            .or_else(|| interaction.gap.as_ref().map(|gap| gap.time))
+            .unwrap_or(self.logged)
+    }
+
+    /// When it was over: the last byte of its last message. `None` while it is open.
+    pub fn end_time(&self) -> Option<Time> {
+        let interaction = &self.interaction;
+        if interaction.stage == Stage::Open {
+            return None;
+        }
+        let answered = interaction.response.as_ref().map(|part| part.time);
+        match interaction.kind {
+            Kind::Request => answered,
+            Kind::Notification => interaction.request.as_ref().map(|part| part.time),
+            Kind::UnpairedResponse => answered,
+            Kind::Gap => None,
+        }
+    }
+}

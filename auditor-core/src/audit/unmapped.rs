@@ -1,0 +1,274 @@
+//! The MCP specifics of an event: `unmapped.mcp`. Names are a contract; unknown is null.
+
+use serde::Serialize;
+
+use super::{
+    event::{AuditEvent, End, PartName, Party},
+    hex::{Hex, List, Shown, Text},
+    outcome,
+    settings::Level,
+    world::Ancestor,
+};
+use crate::{
+    key::{ChannelId, ProcessKey},
+    mcp::{Direction, Kind, Part, Peer, Transport},
+};
+
+/// OCSF's place for what it has no field for.
+#[derive(Serialize)]
+pub(super) struct Unmapped<'a> {
+    mcp: Mcp<'a>,
+}
+
+#[derive(Serialize)]
+struct Mcp<'a> {
+    kind: &'static str,
+    stage: &'static str,
+    direction: &'static str,
+    method: Option<&'a str>,
+    id: Option<&'a str>,
+    target: Option<&'a str>,
+    protocol_version: Option<&'a str>,
+    transport: &'static str,
+    encrypted: bool,
+    channel: Option<Shown<ChannelId>>,
+    session: Shown<SessionUid<'a>>,
+    session_id_hash: Option<&'a str>,
+    client: Option<Side<'a>>,
+    server: Option<Side<'a>>,
+    client_info: Option<Info<'a>>,
+    server_info: Option<Info<'a>>,
+    request: Option<Message<'a>>,
+    response: Option<Message<'a>>,
+    witnesses: Witnesses<'a>,
+    batch: Option<u32>,
+    round_trip: Option<u32>,
+    time_ns: u64,
+    end_time_ns: Option<u64>,
+    gap: Option<Gap>,
+}
+
+struct SessionUid<'a>(&'a str, u64);
+
+impl std::fmt::Display for SessionUid<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-s{}", self.0, self.1)
+    }
+}
+
+#[derive(Serialize)]
+struct Side<'a> {
+    pid: u32,
+    start_time: u64,
+    exe: Option<&'a str>,
+    exe_sha256: Option<Hex>,
+    cmdline: Option<&'a [String]>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    cgroup: Option<&'a str>,
+    cgroup_id: Option<u64>,
+    container: Option<&'a str>,
+    pod: Option<&'a str>,
+    lineage: List<Lineage<'a>>,
+}
+
+#[derive(Clone)]
+struct Lineage<'a>(std::slice::Iter<'a, Ancestor>);
+
+impl<'a> Iterator for Lineage<'a> {
+    type Item = Parent<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|ancestor| Parent {
+            pid: ancestor.key.pid,
+            start_time: ancestor.key.start,
+            exe: ancestor.exe.as_deref(),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Parent<'a> {
+    pid: u32,
+    start_time: u64,
+    exe: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Info<'a> {
+    name: &'a str,
+    version: &'a str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    bytes: u64,
+    hash: Hex,
+    arg_keys: &'a [String],
+    item_count: Option<u64>,
+    truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Text<'a>>,
+}
+
+/// Who was seen moving the messages.
+struct Witnesses<'a>(&'a AuditEvent);
+
+impl Serialize for Witnesses<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.witnesses.iter().map(|witness| {
+            let ProcessKey { pid, start } = witness.actor.process;
+            WitnessView {
+                part: match witness.part {
+                    PartName::Request => "request",
+                    PartName::Response => "response",
+                },
+                end: match witness.end {
+                    End::Write => "write",
+                    End::Read => "read",
+                },
+                channel: Shown(witness.channel),
+                pid,
+                start_time: start,
+                tid: witness.actor.tid,
+            }
+        }))
+    }
+}
+
+#[derive(Serialize)]
+struct WitnessView {
+    part: &'static str,
+    end: &'static str,
+    channel: Shown<ChannelId>,
+    pid: u32,
+    start_time: u64,
+    tid: u32,
+}
+
+#[derive(Serialize)]
+struct Gap {
+    range: [u64; 2],
+    bytes_lost: u64,
+    discarded: u64,
+    cause: &'static str,
+}
+
+impl<'a> Unmapped<'a> {
+    pub(super) fn of(event: &'a AuditEvent) -> Self {
+        let interaction = &event.interaction;
+        let session = &*interaction.session;
+        let first = interaction
+            .request
+            .as_ref()
+            .or(interaction.response.as_ref());
+        let channel = first
+            .map(|part| part.channel)
+            .or_else(|| interaction.gap.as_ref().map(|gap| gap.channel));
+        let level = event.settings.level;
+        Self {
+            mcp: Mcp {
+                kind: kind(interaction.kind),
+                stage: if super::ocsf::is_open(event) {
+                    "open"
+                } else {
+                    "final"
+                },
+                direction: match interaction.direction {
+                    Direction::ClientToServer => "client_to_server",
+                    Direction::ServerToClient => "server_to_client",
+                },
+                method: interaction.method.as_deref(),
+                id: interaction.rpc_id.as_deref(),
+                target: interaction.target.as_deref(),
+                protocol_version: interaction.protocol_version.as_deref(),
+                transport: transport(session.transport),
+                encrypted: session.encrypted,
+                channel: channel.map(Shown),
+                session: Shown(SessionUid(&event.settings.run, session.id)),
+                session_id_hash: event.session_hash.as_deref(),
+                client: side(&event.client),
+                server: side(&event.server),
+                client_info: session.client_info.as_ref().map(info),
+                server_info: session.server_info.as_ref().map(info),
+                request: interaction
+                    .request
+                    .as_ref()
+                    .map(|part| message(part, level >= Level::Request)),
+                response: interaction
+                    .response
+                    .as_ref()
+                    .map(|part| message(part, level >= Level::RequestResponse)),
+                witnesses: Witnesses(event),
+                batch: interaction.batch,
+                round_trip: interaction.round_trip,
+                time_ns: event.time().0,
+                end_time_ns: event.end_time().map(|time| time.0),
+                gap: interaction.gap.as_ref().map(|gap| Gap {
+                    range: [gap.range.start, gap.range.end],
+                    bytes_lost: gap.range.end.saturating_sub(gap.range.start),
+                    discarded: gap.discarded,
+                    cause: outcome::gap_cause(gap.cause),
+                }),
+            },
+        }
+    }
+}
+
+pub(super) fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Request => "request",
+        Kind::Notification => "notification",
+        Kind::UnpairedResponse => "unpaired_response",
+        Kind::Gap => "gap",
+    }
+}
+
+fn transport(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Stdio => "stdio",
+        Transport::Http => "http",
+        Transport::Sse => "sse",
+        Transport::Unix => "unix",
+        Transport::Tcp => "tcp",
+    }
+}
+
+fn info(peer: &Peer) -> Info<'_> {
+    Info {
+        name: &peer.name,
+        version: &peer.version,
+    }
+}
+
+fn side(party: &Party) -> Option<Side<'_>> {
+    let ProcessKey { pid, start } = party.actor?.process;
+    let process = party.process.as_deref();
+    Some(Side {
+        pid,
+        start_time: start,
+        exe: process.and_then(|process| process.exe.as_deref()),
+        exe_sha256: process.and_then(|process| process.exe_sha256).map(Hex),
+        cmdline: process.and_then(|process| process.cmdline.as_deref()),
+        uid: process.and_then(|process| process.uid),
+        gid: process.and_then(|process| process.gid),
+        cgroup: process.and_then(|process| process.cgroup.as_deref()),
+        cgroup_id: process.and_then(|process| process.cgroup_id),
+        container: process.and_then(|process| process.container.as_deref()),
+        pod: None,
+        lineage: List(Lineage(
+            process.map_or(&[][..], |process| &process.lineage).iter(),
+        )),
+    })
+}
+
+fn message(part: &Part, body: bool) -> Message<'_> {
+    Message {
+        bytes: part.bytes,
+        hash: Hex(part.sha256),
+        arg_keys: &part.keys,
+        item_count: part.items,
+        truncated: part.truncated,
+        body: part.body.as_deref().filter(|_| body).map(Text),
+    }
+}

@@ -1,0 +1,273 @@
+//! Finds the two pipes of one stdio session.
+//!
+//! The writer of one is the reader of the other and the other way round. Where several pipes fit
+//! (sessions between the same two processes, or inside one), an answer must also fit an open
+//! request in id and time, and threads must agree; what has been ruled out stays ruled out. While
+//! more than one pipe fits, answers wait; nothing is paired on a guess. Bound:
+//! [`Limits::candidates`](super::Limits) pipes looked at for one answer.
+
+use super::{
+    line::Lane,
+    method::Sender,
+    session::{Asker, Held, Key},
+    sessions::Sessions,
+};
+use crate::{
+    audit::World,
+    key::{Actor, ChannelId, Side, Time},
+};
+
+/// How the processes at the ends of two pipes agree.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fit {
+    /// They cannot be the two directions of one session.
+    No,
+    /// One end agrees, the other is not known yet.
+    Half,
+    /// Both ends agree.
+    Full,
+}
+
+impl Sessions {
+    /// Whether this is a pipe whose other direction is not known.
+    pub(super) fn is_unjoined(&self, channel: ChannelId) -> bool {
+        self.unjoined.contains(&channel)
+    }
+
+    /// Tries to find the pipe whose requests are answered on `answers`.
+    pub(super) fn try_join(&mut self, answers: ChannelId, now: Time, world: &impl World) {
+        let candidates = self.candidates(answers, world);
+        let Some((oldest, newest)) = self.waiting_span(answers) else {
+            return;
+        };
+        let patient = oldest.after(self.limits.late_request) <= now;
+        let (mut left, mut ready) = (Vec::new(), Vec::new());
+        for (asks, fit) in candidates {
+            match self.answers_fit(asks, answers) {
+                true => ready.push((asks, fit)),
+                // It may only be late; once it had its time, it is ruled out.
+                false if patient => {
+                    if let Some(lane) = self.lane_mut(answers) {
+                        lane.excluded.push(asks);
+                    }
+                    continue;
+                }
+                false => {}
+            }
+            left.push(asks);
+        }
+        match (left.as_slice(), ready.as_slice()) {
+            ([only], [(_, fit)]) if *fit == Fit::Full || patient => {
+                self.join(*only, answers, now);
+            }
+            (_, []) => {}
+            _ => {
+                let same: Vec<ChannelId> = ready
+                    .iter()
+                    .filter(|(asks, fit)| {
+                        *fit == Fit::Full && self.same_threads(*asks, answers, world)
+                    })
+                    .map(|(asks, _)| *asks)
+                    .collect();
+                if let [asks] = same.as_slice() {
+                    self.vote(*asks, answers, newest, patient, now);
+                }
+            }
+        }
+    }
+
+    /// Counts an answer whose threads point to one pipe; two answers, or one and no other for a
+    /// while, decide.
+    fn vote(
+        &mut self,
+        asks: ChannelId,
+        answers: ChannelId,
+        answered: usize,
+        patient: bool,
+        now: Time,
+    ) {
+        let Some(lane) = self.lane_mut(answers) else {
+            return;
+        };
+        let answered = u32::try_from(answered).unwrap_or(u32::MAX);
+        match lane.vote {
+            Some((voted, first)) if voted == asks => {
+                if answered > first || patient {
+                    self.join(asks, answers, now);
+                }
+            }
+            Some(_) => lane.vote = None,
+            None => lane.vote = Some((asks, answered)),
+        }
+    }
+
+    /// The pipes that may carry the requests which `answers` answers.
+    fn candidates(&mut self, answers: ChannelId, world: &impl World) -> Vec<(ChannelId, Fit)> {
+        let limit = self.limits.candidates;
+        // Ends that were unknown when the message came may be known by now.
+        let pipes: Vec<ChannelId> = self.unjoined.iter().rev().take(limit).copied().collect();
+        self.look_again(answers, world);
+        for pipe in &pipes {
+            self.look_again(*pipe, world);
+        }
+        let Some(lane) = self.lane(answers) else {
+            return Vec::new();
+        };
+        let fits = |pipe: &ChannelId| {
+            let asks = self.lane(*pipe)?;
+            let excluded = *pipe == answers || lane.excluded.contains(pipe);
+            let fit = if excluded { Fit::No } else { fit(asks, lane) };
+            (fit != Fit::No).then_some((*pipe, fit))
+        };
+        pipes.iter().filter_map(fits).collect()
+    }
+
+    /// Asks again for the ends of a message that were not known when it came.
+    fn look_again(&mut self, channel: ChannelId, world: &impl World) {
+        let range = self.lane_mut(channel).and_then(|lane| lane.unseen.take());
+        if let Some(range) = range {
+            let seen = world.seen(channel, Side::A, &range);
+            self.note_actors(channel, Side::A, [seen.writer, seen.reader], Some(&range));
+        }
+    }
+
+    /// Since when answers wait on a pipe, and how many of them.
+    fn waiting_span(&self, answers: ChannelId) -> Option<(Time, usize)> {
+        let session = self.channels.get(&answers)?.line.as_ref()?.session;
+        let waiting = &self.live.get(&session)?.waiting;
+        Some((waiting.front()?.since, waiting.len()))
+    }
+
+    /// Whether every answer that waits on `answers` names an earlier request on `asks`.
+    fn answers_fit(&self, asks: ChannelId, answers: ChannelId) -> bool {
+        let session = |id| Some(self.channels.get(&id)?.line.as_ref()?.session);
+        let (Some(asking), Some(answering)) = (session(asks), session(answers)) else {
+            return false;
+        };
+        let (Some(asking), Some(answering)) = (self.live.get(&asking), self.live.get(&answering))
+        else {
+            return false;
+        };
+        answering.waiting.iter().all(|waiting| {
+            let Some(id) = &waiting.parsed.id else {
+                return true;
+            };
+            let key = Key {
+                asker: Asker::Lane(asks, Side::A),
+                id: id.key.clone(),
+            };
+            let open = asking.open.get(&key).and_then(|id| self.open.get(*id));
+            let request = open.and_then(|open| open.interaction.request.as_ref());
+            request.is_some_and(|request| request.first <= waiting.parsed.part.time)
+        })
+    }
+
+    /// Whether the newest answer was written by the thread that read its request, and read by the
+    /// thread that wrote it.
+    fn same_threads(&self, asks: ChannelId, answers: ChannelId, world: &impl World) -> bool {
+        let ends = || -> Option<bool> {
+            let session = self.channels.get(&answers)?.line.as_ref()?.session;
+            let answer = &self.live.get(&session)?.waiting.back()?.parsed;
+            let session = self.channels.get(&asks)?.line.as_ref()?.session;
+            let id = self.open_request(session, Asker::Lane(asks, Side::A), answer)?;
+            let request = self.open.get(id)?.interaction.request.as_ref()?;
+            let asked = world.seen(asks, Side::A, &request.range);
+            let answered = world.seen(answers, Side::A, &answer.part.range);
+            let asker: Actor = asked.writer.or(request.writer)?;
+            let server: Actor = asked.reader.or(request.reader)?;
+            let writer: Actor = answered.writer.or(answer.part.writer)?;
+            let reader: Actor = answered.reader.or(answer.part.reader)?;
+            Some(asker == reader && server == writer)
+        };
+        ends().unwrap_or(false)
+    }
+
+    /// Makes one session of two pipes.
+    fn join(&mut self, asks: ChannelId, answers: ChannelId, now: Time) {
+        let session = |id: &ChannelId| Some(self.channels.get(id)?.line.as_ref()?.session);
+        let (Some(kept), Some(gone)) = (session(&asks), session(&answers)) else {
+            return;
+        };
+        self.unjoined
+            .retain(|pipe| *pipe != asks && *pipe != answers);
+        for (pipe, partner) in [(asks, answers), (answers, asks)] {
+            let line = self
+                .channels
+                .get_mut(&pipe)
+                .and_then(|chan| chan.line.as_mut());
+            let Some(line) = line else { continue };
+            line.session = kept;
+            line.partner = Some(partner);
+            let lane = &mut line.lanes[Side::A.index()];
+            (lane.unseen, lane.vote) = (None, None);
+            lane.excluded = Vec::new();
+        }
+        for (pipe, partner) in [(asks, answers), (answers, asks)] {
+            if let Some(role) = self.lane(pipe).and_then(|lane| lane.role) {
+                let other = match role {
+                    Sender::Client => Sender::Server,
+                    _ => Sender::Client,
+                };
+                if let Some(lane) = self.lane_mut(partner) {
+                    lane.role.get_or_insert(other);
+                }
+            }
+        }
+        let Some(mut from) = self.live.remove(&gone) else {
+            return;
+        };
+        let Some(into) = self.live.get_mut(&kept) else {
+            return;
+        };
+        for (key, id) in from.open.drain() {
+            if let Some(open) = self.open.get_mut(id) {
+                open.session = kept;
+                open.interaction.session = std::sync::Arc::clone(&into.info);
+            }
+            into.open.insert(key, id);
+        }
+        let proven = into.proven || from.proven;
+        let held: Vec<Held> = from.held.into();
+        into.held.extend(held);
+        if proven {
+            // Replays what either half held; `prove` does nothing for what is proven already.
+            into.proven = false;
+            self.prove(kept, now);
+        }
+        for waiting in from.waiting {
+            self.line_answer(kept, waiting.parsed, now);
+        }
+    }
+
+    fn lane(&self, pipe: ChannelId) -> Option<&Lane> {
+        self.channels.get(&pipe)?.line.as_ref()?.lanes.first()
+    }
+
+    fn lane_mut(&mut self, pipe: ChannelId) -> Option<&mut Lane> {
+        self.channels
+            .get_mut(&pipe)?
+            .line
+            .as_mut()?
+            .lanes
+            .first_mut()
+    }
+}
+
+/// Whether the processes at the ends of two pipes agree that one answers the other.
+fn fit(asks: &Lane, answers: &Lane) -> Fit {
+    if asks.role.is_some() && asks.role == answers.role {
+        return Fit::No;
+    }
+    let agree = |a: &[Actor], b: &[Actor]| {
+        let known = !a.is_empty() && !b.is_empty();
+        known.then(|| a.iter().any(|a| b.iter().any(|b| a.process == b.process)))
+    };
+    match (
+        agree(&asks.readers, &answers.writers),
+        agree(&asks.writers, &answers.readers),
+    ) {
+        (Some(false), _) | (_, Some(false)) | (None, None) => Fit::No,
+        (Some(true), Some(true)) => Fit::Full,
+        _ => Fit::Half,
+    }
+}

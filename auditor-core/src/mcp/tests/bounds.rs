@@ -1,0 +1,160 @@
+//! Every table has a bound, and says what it did there.
+
+use super::super::{Kind, Limits};
+use super::{Host, INITIALIZE, INITIALIZED, MILLISECOND, call, result};
+use crate::{
+    key::Side,
+    stream::ChannelKind,
+    wire::{Gap, Item},
+};
+
+#[test]
+fn the_oldest_open_request_is_abandoned_at_the_bounds() {
+    let mut host = Host::with(Limits {
+        open_per_session: 3,
+        open: 5,
+        ..Limits::default()
+    });
+    let (one, two) = (
+        host.channel(1, ChannelKind::Unix),
+        host.channel(2, ChannelKind::Unix),
+    );
+    (1..=4).for_each(|id| host.line(one, Side::A, &call(id)));
+    assert_eq!(host.told(), ["tools/call 1 Lost(Abandoned)"]);
+    (11..=13).for_each(|id| host.line(two, Side::A, &call(id)));
+    assert_eq!(host.told(), ["tools/call 2 Lost(Abandoned)"]);
+    assert_eq!(host.sessions.open_interactions(), 5);
+}
+
+#[test]
+fn the_least_useful_session_ends_at_the_bound() {
+    let mut host = Host::with(Limits {
+        sessions: 2,
+        ..Limits::default()
+    });
+    let channels: Vec<_> = (0..4)
+        .map(|id| host.channel(id, ChannelKind::Unix))
+        .collect();
+    host.line(channels[0], Side::A, &call(0));
+    host.line(
+        channels[1],
+        Side::A,
+        r#"{"jsonrpc":"2.0","id":1,"method":"unknown"}"#,
+    );
+    host.line(channels[2], Side::A, &call(2));
+    assert!(host.told().is_empty());
+    host.line(channels[3], Side::A, &call(3));
+    assert_eq!(host.told(), ["tools/call 0 Lost(Abandoned)"]);
+    assert_eq!(host.sessions.sessions(), 2);
+    // A session that was let go begins anew with its next message.
+    host.line(channels[0], Side::A, &call(9));
+    host.line(channels[0], Side::B, &result(9));
+    assert!(host.told().contains(&"tools/call 9 Success".to_owned()));
+}
+
+#[test]
+fn the_channel_unheard_for_longest_is_forgotten_at_the_bound() {
+    let mut host = Host::with(Limits {
+        channels: 2,
+        ..Limits::default()
+    });
+    for id in 0..3 {
+        let channel = host.channel(id, ChannelKind::Unix);
+        host.line(channel, Side::A, &call(id as u32));
+    }
+    assert_eq!(host.told(), ["tools/call 0 Lost(Abandoned)"]);
+}
+
+#[test]
+fn answers_that_wait_are_bounded() {
+    let mut host = Host::with(Limits {
+        waiting: 10,
+        ..Limits::default()
+    });
+    let socket = host.channel(1, ChannelKind::Unix);
+    host.line(socket, Side::A, INITIALIZE);
+    host.line(socket, Side::B, INITIALIZED);
+    host.drain();
+    (1..=15).for_each(|id| host.line(socket, Side::B, &result(id)));
+    let told = host.drain();
+    assert_eq!(told.len(), 5);
+    assert!(told.iter().all(|one| one.kind == Kind::UnpairedResponse));
+    host.pass(200 * MILLISECOND);
+    assert_eq!(host.drain().len(), 10);
+}
+
+#[test]
+fn messages_without_proof_are_bounded() {
+    let mut host = Host::with(Limits {
+        waiting: 10,
+        ..Limits::default()
+    });
+    let socket = host.channel(1, ChannelKind::Unix);
+    (0..1000).for_each(|id| {
+        host.line(
+            socket,
+            Side::A,
+            &format!(r#"{{"jsonrpc":"2.0","method":"m{id}"}}"#),
+        )
+    });
+    host.line(socket, Side::A, &call(1));
+    host.line(socket, Side::B, &result(1));
+    let told = host.told();
+    assert_eq!(told.len(), 11);
+    assert_eq!(told[0], "m990 - Pending");
+}
+
+#[test]
+fn the_rest_of_an_endless_batch_is_a_gap() {
+    let mut host = Host::with(Limits {
+        batch: 3,
+        ..Limits::default()
+    });
+    let socket = host.channel(1, ChannelKind::Unix);
+    let batch: Vec<String> = (0..5).map(call).collect();
+    host.line(socket, Side::A, &format!("[{}]", batch.join(",")));
+    host.line(
+        socket,
+        Side::B,
+        &format!("[{},{},{}]", result(2), result(0), result(1)),
+    );
+    let told = host.drain();
+    assert_eq!(told.len(), 4);
+    assert_eq!(told[0].kind, Kind::Gap);
+    assert_eq!(
+        told[0].gap.as_ref().unwrap().discarded,
+        2 * call(0).len() as u64
+    );
+    assert!(told[1..].iter().all(|one| one.batch == Some(5)));
+}
+
+#[test]
+fn shutting_down_abandons_what_is_open() {
+    let mut host = Host::new();
+    let socket = host.channel(1, ChannelKind::Unix);
+    host.line(socket, Side::A, &call(1));
+    host.line(socket, Side::B, &result(7));
+    host.sessions.handle_shutdown(host.now);
+    assert_eq!(
+        host.told(),
+        ["stray - 7 Success", "tools/call 1 Lost(Abandoned)"]
+    );
+    assert_eq!(host.sessions.poll_timeout(), None);
+}
+
+#[test]
+fn a_gap_outside_mcp_is_no_interaction() {
+    let mut host = Host::new();
+    let channel = host.channel(1, ChannelKind::Unix);
+    let gap = Gap {
+        channel,
+        from: Side::A,
+        range: 0..9,
+        discarded: 0,
+        cause: crate::stream::GapCause::RingFull,
+        time: host.now,
+    };
+    host.item(Item::Gap(gap));
+    host.sessions.handle_shutdown(host.now);
+    assert!(host.told().is_empty());
+}
