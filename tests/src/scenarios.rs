@@ -71,7 +71,7 @@ fn example(client: Sdk, mode: &'static str, server: Sdk, transport: Transport) -
 }
 
 fn stdio() -> Vec<Session> {
-    use Sdk::{Python1, Python2, TypeScript1, TypeScript2};
+    use Sdk::{Go, Python1, Python2, Rust, TypeScript1, TypeScript2};
     [
         (Python1, "legacy", Python1),
         (Python1, "legacy", TypeScript2),
@@ -85,13 +85,21 @@ fn stdio() -> Vec<Session> {
         (TypeScript2, "auto", TypeScript1),
         (TypeScript2, "auto", TypeScript2),
         (TypeScript2, "2026-07-28", Python2),
+        (Go, "legacy", Python1),
+        (Go, "auto", Go),
+        (Python2, "auto", Go),
+        (TypeScript1, "legacy", Go),
+        (Rust, "legacy", TypeScript1),
+        (Rust, "auto", Rust),
+        (Go, "auto", Rust),
+        (Python1, "legacy", Rust),
     ]
     .map(|(client, mode, server)| example(client, mode, server, Transport::Stdio))
     .into()
 }
 
 fn http() -> Vec<Session> {
-    use Sdk::{Python1, Python2, TypeScript1, TypeScript2};
+    use Sdk::{Go, Python1, Python2, Rust, TypeScript1, TypeScript2};
     use Transport::{Http, Sse};
     [
         (Python1, "legacy", Python1, Http),
@@ -103,6 +111,13 @@ fn http() -> Vec<Session> {
         (TypeScript1, "legacy", Python2, Http),
         (TypeScript2, "auto", TypeScript1, Http),
         (TypeScript2, "2026-07-28", TypeScript2, Http),
+        (Go, "legacy", TypeScript1, Http),
+        (Go, "auto", Go, Http),
+        (Python2, "auto", Go, Http),
+        (Rust, "legacy", Python1, Http),
+        (Rust, "auto", Rust, Http),
+        (TypeScript2, "auto", Rust, Http),
+        (Go, "legacy", Go, Sse),
         (Python1, "legacy", Python2, Sse),
         (Python2, "legacy", TypeScript1, Sse),
         (TypeScript1, "legacy", Python1, Sse),

@@ -2,7 +2,7 @@
 //!
 //! They are downloaded once into the cache and are unmodified. Nothing here starts them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -65,6 +65,55 @@ pub(crate) fn node() -> Result<PathBuf> {
         }
     }
     Ok(made)
+}
+
+/// A folder with the Go programs.
+pub(crate) fn go() -> Result<PathBuf> {
+    let sources = folder("go");
+    let version = output(&mut command("go", ["version"]))
+        .context("Go 1.25 or newer is needed for the Go programs")?;
+    let inputs = contents(&sources)?;
+    cache::entry("go", &[&inputs, version.as_bytes()], |folder| {
+        println!("building the Go programs");
+        let mut go = command("go", ["build", "-trimpath", "-o"]);
+        go.arg(folder).args(["./client", "./server"]);
+        output(go.env("CGO_ENABLED", "0").current_dir(&sources)).map(drop)
+    })
+}
+
+/// A folder with the Rust programs.
+pub(crate) fn rust() -> Result<PathBuf> {
+    let sources = folder("rust");
+    let inputs = contents(&sources)?;
+    cache::entry("rust", &[&inputs], |made| {
+        println!("building the Rust programs (about a minute)");
+        let target = workspace::target().join("programs-rust");
+        let mut cargo = command("cargo", ["build", "--quiet", "--locked", "--target-dir"]);
+        output(cargo.arg(&target).current_dir(&sources))?;
+        for program in ["client", "server"] {
+            std::fs::copy(target.join("debug").join(program), made.join(program))?;
+        }
+        Ok(())
+    })
+}
+
+/// Names and contents of all files of a folder, as one text.
+fn contents(folder: &Path) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut paths: Vec<_> = std::fs::read_dir(folder)?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    for path in paths {
+        text.extend(path.as_os_str().as_encoded_bytes());
+        text.extend(if path.is_dir() {
+            contents(&path)?
+        } else {
+            std::fs::read(&path)?
+        });
+    }
+    Ok(text)
 }
 
 /// The folder of a language's programs.

@@ -47,6 +47,12 @@ fn install(without: &[String]) -> Result<Vec<(&'static str, String)>> {
     if wanted("typescript") {
         variables.push(("AUDITOR_E2E_NODE", text(programs::node()?)));
     }
+    if wanted("go") {
+        variables.push(("AUDITOR_E2E_GO", text(programs::go()?)));
+    }
+    if wanted("rust") {
+        variables.push(("AUDITOR_E2E_RUST", text(programs::rust()?)));
+    }
     Ok(variables)
 }
 
