@@ -10,13 +10,16 @@ use super::{
     ocsf::{exe_name, is_open},
     outcome,
 };
-use crate::mcp::{Direction, Kind, Outcome};
+use crate::{
+    key::Side,
+    mcp::{Direction, Kind, Outcome, Part},
+};
 
 /// The width lines aim at.
 pub const COLUMNS: usize = 100;
 
-const WHO: usize = 16;
-const WHAT: usize = 34;
+const WHO: usize = 14;
+const WHAT: usize = 27;
 
 impl AuditEvent {
     /// Appends the event as one line for people, without the line's end.
@@ -29,9 +32,15 @@ impl AuditEvent {
             Direction::ClientToServer => "→",
             Direction::ServerToClient => "←",
         };
-        fit(out, &who(&self.client), WHO, Align::Right);
+        let client = interaction.session.client_side;
+        fit(out, &who(self, &self.client, client), WHO, Align::Right);
         let _ = write!(out, " {arrow} ");
-        fit(out, &who(&self.server), WHO, Align::Left);
+        fit(
+            out,
+            &who(self, &self.server, client.other()),
+            WHO,
+            Align::Left,
+        );
         out.push_str("  ");
         let mut what = match (interaction.kind, &interaction.method) {
             (Kind::Gap, _) => String::from("gap"),
@@ -54,13 +63,13 @@ impl AuditEvent {
             &shown,
         );
         out.push(' ');
-        fit(out, &sizes(self), 11, Align::Right);
+        fit(out, &sizes(self), 9, Align::Right);
         out.push(' ');
         let duration = self
             .end_time()
             .filter(|_| interaction.kind == Kind::Request);
         let duration = duration.map_or(String::new(), |end| human_time(end.since(self.time())));
-        fit(out, &duration, 6, Align::Right);
+        fit(out, &duration, 5, Align::Right);
         out.push_str("  ");
         let code = outcome::status_code(interaction).unwrap_or_default();
         let (colour, ended) = match (interaction.kind, &interaction.outcome) {
@@ -126,12 +135,21 @@ fn is_hostile(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-fn who(party: &Party) -> String {
+/// Program and pid, the name cut so that the pid is always there; of a remote side its address.
+fn who(event: &AuditEvent, party: &Party, side: Side) -> String {
     let Some(actor) = party.actor else {
-        return "?".to_owned();
+        let socket = event.channel.as_ref().and_then(|channel| channel.socket);
+        return socket.map_or("?".to_owned(), |socket| {
+            let address = if side == Side::A { socket.a } else { socket.b };
+            format!("{}:{}", address.ip().to_canonical(), address.port())
+        });
     };
     let name = party.process.as_deref().and_then(exe_name).unwrap_or("?");
-    format!("{name}:{}", actor.process.pid)
+    let pid = actor.process.pid.to_string();
+    let room = WHO.saturating_sub(pid.len() + 1);
+    let mut who = String::new();
+    fit(&mut who, name, name.chars().count().min(room), Align::Left);
+    who + ":" + &pid
 }
 
 /// `HH:MM:SS.mmm`, UTC.
@@ -152,7 +170,7 @@ fn sizes(event: &AuditEvent) -> String {
     if let Some(gap) = &interaction.gap {
         return human_size(gap.range.end.saturating_sub(gap.range.start));
     }
-    let size = |part: &Option<crate::mcp::Part>| part.as_ref().map(|part| human_size(part.bytes));
+    let size = |part: &Option<Part>| part.as_ref().map(|part| human_size(part.bytes));
     match (size(&interaction.request), size(&interaction.response)) {
         (Some(request), Some(response)) => format!("{request}/{response}"),
         (Some(one), None) => one,
@@ -185,5 +203,36 @@ fn human(value: u64, step: u64, units: &[&str]) -> String {
     match (whole < 10 && unit > 0, rest * 10 / step) {
         (true, tenth) if tenth > 0 => format!("{whole}.{tenth}{name}"),
         _ => format!("{whole}{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        let sizes = [0, 999, 1000, 1234, 12_345, 999_999, 16 << 20, u64::MAX];
+        let shown = ["0", "999", "1k", "1.2k", "12k", "999k", "16M", "18446744T"];
+        assert_eq!(sizes.map(human_size), shown);
+        let times = [0, 999, 1500, 12_000_000, 3_200_000_000, 61_000_000_000];
+        assert_eq!(
+            times.map(human_time),
+            ["0ns", "999ns", "1.5µs", "12ms", "3.2s", "61s"]
+        );
+        assert_eq!(clock(1_800_000_000_123_000_000), "08:00:00.123");
+    }
+
+    #[test]
+    fn texts_fit_their_columns_and_cannot_drive_the_terminal() {
+        let fitted = |text: &str, align| {
+            let mut out = String::new();
+            fit(&mut out, text, 6, align);
+            out
+        };
+        assert_eq!(fitted("abc", Align::Left), "abc   ");
+        assert_eq!(fitted("abc", Align::Right), "   abc");
+        assert_eq!(fitted("abcdefgh", Align::Left), "abcde…");
+        assert_eq!(fitted("\u{1b}[2J\n\u{202e}", Align::Left), "·[2J··");
     }
 }

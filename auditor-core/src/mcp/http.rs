@@ -168,7 +168,7 @@ impl Sessions {
         let own: Vec<InteractionId> = own
             .into_iter()
             .flatten()
-            .filter(|id| self.open.get(*id).is_some_and(|open| asks(open, asker)))
+            .filter(|id| self.open.get(*id).is_some_and(|open| open.asker == asker))
             .collect();
         let names = |request: &InteractionId| {
             let key = self.open.get(*request).and_then(|open| open.key.as_ref());
@@ -196,7 +196,7 @@ impl Sessions {
         // Neither exchange nor session is known: only if one request on the same server fits.
         let server = self.live.get(&session)?.server;
         let mut fitting = self.open.newest().take(SEARCHED).filter(|(_, open)| {
-            asks(open, asker)
+            open.asker == asker
                 && open.key.as_ref().map(|key| &key.id) == id
                 && self
                     .live
@@ -405,10 +405,11 @@ impl Sessions {
         let sse = info.is_some_and(|info| info.transport == Transport::Sse);
         let named = info.is_some_and(|info| info.mcp_session_id.is_some());
         for id in exchange.open {
-            let Some(open) = self.open.get(id) else {
+            let Some(open) = self.open.get_mut(id) else {
                 continue;
             };
-            let by_server = open.asker() == Some(Asker::Role(Sender::Server));
+            open.expires = cause;
+            let by_server = open.asker == Asker::Role(Sender::Server);
             if status >= 400 && !by_server {
                 self.fail(id, Failure::Http(status));
             } else if !sse {
@@ -470,7 +471,7 @@ impl Sessions {
             .collect();
         for id in open {
             if let Some(open) = self.open.get_mut(id)
-                && open.asker() == Some(Asker::Role(answering))
+                && open.asker == Asker::Role(answering)
             {
                 open.gap = true;
             }
@@ -493,11 +494,6 @@ impl Sessions {
     fn exchange(&mut self, channel: ChannelId, exchange: ExchangeId) -> Option<&mut Exchange> {
         self.http_mut(channel)?.exchanges.get_mut(&exchange)
     }
-}
-
-fn asks(open: &super::open::Open, asker: Asker) -> bool {
-    open.asker()
-        .map_or(asker == Asker::Role(Sender::Client), |known| known == asker)
 }
 
 /// The path of a request target.

@@ -31,7 +31,11 @@ enum Fit {
 impl Sessions {
     /// Whether this is a pipe whose other direction is not known.
     pub(super) fn is_unjoined(&self, channel: ChannelId) -> bool {
-        self.unjoined.contains(&channel)
+        let line = self
+            .channels
+            .get(&channel)
+            .and_then(|chan| chan.line.as_ref());
+        line.is_some_and(|line| line.one_way && line.partner.is_none())
     }
 
     /// Tries to find the pipe whose requests are answered on `answers`.
@@ -188,8 +192,8 @@ impl Sessions {
         let (Some(kept), Some(gone)) = (session(&asks), session(&answers)) else {
             return;
         };
-        self.unjoined
-            .retain(|pipe| *pipe != asks && *pipe != answers);
+        self.unjoined.remove(&asks);
+        self.unjoined.remove(&answers);
         for (pipe, partner) in [(asks, answers), (answers, asks)] {
             let line = self
                 .channels
@@ -219,13 +223,14 @@ impl Sessions {
         let Some(into) = self.live.get_mut(&kept) else {
             return;
         };
-        for (key, id) in from.open.drain() {
-            if let Some(open) = self.open.get_mut(id) {
+        for id in &from.all {
+            if let Some(open) = self.open.get_mut(*id) {
                 open.session = kept;
                 open.interaction.session = std::sync::Arc::clone(&into.info);
             }
-            into.open.insert(key, id);
         }
+        into.all.append(&mut from.all);
+        into.open.extend(from.open);
         let proven = into.proven || from.proven;
         let held: Vec<Held> = from.held.into();
         into.held.extend(held);

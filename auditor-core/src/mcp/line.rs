@@ -110,11 +110,11 @@ impl Sessions {
     /// Handles a message in a session: reports it, pairs it, or keeps it.
     fn line_dispatch(&mut self, session: u64, parsed: Parsed, now: Time, world: &impl World) {
         let channel = parsed.part.channel;
+        let unjoined = self.is_unjoined(channel);
         let Some(live) = self.live.get_mut(&session) else {
             return;
         };
         live.last = now;
-        let unjoined = self.unjoined.contains(&channel);
         if parsed.shape == Shape::Response && unjoined {
             self.wait(session, parsed, now);
             self.try_join(channel, now, world);
@@ -226,8 +226,8 @@ impl Sessions {
         };
         let session = self.new_session(transport, now);
         let one_way = kind == Some(ChannelKind::Pipe);
-        if one_way && !self.unjoined.contains(&id) {
-            self.unjoined.push(id);
+        if one_way {
+            self.unjoined.insert(id);
         }
         let chan = self.channels.get_mut(&id)?;
         let line = chan.line.get_or_insert_with(|| Line {
@@ -373,16 +373,19 @@ impl Sessions {
 
     /// Notes that answers to this asker may have been lost.
     pub(super) fn mark_gap(&mut self, session: u64, asker: Asker) {
-        let Some(live) = self.live.get(&session) else {
-            return;
-        };
-        for (key, id) in &live.open {
-            if key.asker == asker
-                && let Some(open) = self.open.get_mut(*id)
-            {
+        for id in self.asked(session, asker) {
+            if let Some(open) = self.open.get_mut(id) {
                 open.gap = true;
             }
         }
+    }
+
+    /// The open requests of one asker, the oldest first.
+    fn asked(&self, session: u64, asker: Asker) -> Vec<InteractionId> {
+        let all = self.live.get(&session).map(|live| live.all.iter().copied());
+        let by_asker =
+            |id: &InteractionId| self.open.get(*id).is_some_and(|open| open.asker == asker);
+        all.into_iter().flatten().filter(by_asker).collect()
     }
 
     /// Reports a gap in a session that is MCP. Bytes skipped on purpose are no loss.
@@ -448,17 +451,7 @@ impl Sessions {
 
     /// Ends every open request of one asker.
     fn fail_asked(&mut self, session: u64, asker: Asker, cause: LostCause) {
-        let Some(live) = self.live.get(&session) else {
-            return;
-        };
-        let mut ids: Vec<InteractionId> = live
-            .open
-            .iter()
-            .filter(|(key, _)| key.asker == asker)
-            .map(|(_, id)| *id)
-            .collect();
-        ids.sort_unstable();
-        for id in ids {
+        for id in self.asked(session, asker) {
             self.fail(id, Failure::Lost(cause));
         }
     }
@@ -483,13 +476,8 @@ impl Sessions {
             }
             if deserted {
                 let session = line.session;
-                let ids = self
-                    .live
-                    .get(&session)
-                    .map(|live| live.open.values().copied());
-                let mut ids: Vec<InteractionId> = ids.into_iter().flatten().collect();
-                ids.sort_unstable();
-                for id in ids {
+                let all = self.live.get(&session).map(|live| live.all.clone());
+                for id in all.unwrap_or_default() {
                     self.fail(id, Failure::Lost(LostCause::Exited));
                 }
             }

@@ -4,6 +4,8 @@
 //! method that only MCP has, an HTTP head or a `_meta` key of MCP, or an answer to such: other
 //! JSON-RPC makes no interaction. All bounds are in [`Limits`].
 
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod interaction;
 mod join;

@@ -21,18 +21,16 @@ pub(super) struct Open {
     pub(super) interaction: Interaction,
     /// The session that holds its key.
     pub(super) session: u64,
+    /// Who asked.
+    pub(super) asker: Asker,
+    /// Its name in the session; `None` if its id lies beyond the cut of a truncated message.
     pub(super) key: Option<Key>,
     /// Whether part of the answering direction was lost since.
     pub(super) gap: bool,
     /// Whether the asker cancelled it.
     pub(super) cancelled: bool,
-}
-
-impl Open {
-    /// Who asked.
-    pub(super) fn asker(&self) -> Option<Asker> {
-        self.key.as_ref().map(|key| key.asker)
-    }
+    /// Why it has no answer, when its time is over.
+    pub(super) expires: LostCause,
 }
 
 /// All open interactions, and the reports that are ready.
@@ -81,7 +79,7 @@ impl OpenTable {
         &mut self,
         session: &Arc<Session>,
         direction: super::Direction,
-        key: Option<Key>,
+        (asker, key): (Asker, Option<Key>),
         parsed: Parsed,
     ) -> InteractionId {
         let mut interaction = blank(self.number(), Kind::Request, session, direction);
@@ -91,9 +89,11 @@ impl OpenTable {
         let open = Open {
             interaction,
             session: session.id,
+            asker,
             key,
             gap: false,
             cancelled: false,
+            expires: LostCause::NoResponse,
         };
         self.open.insert(id, open);
         id

@@ -4,7 +4,7 @@
 //! [`super::http`]. Bounds: [`Limits::open_per_session`](super::Limits), `waiting`.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
 };
@@ -57,7 +57,10 @@ pub(super) struct Live {
     pub(super) proven: bool,
     /// Whether it is known which side is the client.
     pub(super) oriented: bool,
+    /// Open requests by name; of those of equal name (over HTTP) the newest.
     pub(super) open: HashMap<Key, InteractionId>,
+    /// All open requests, the oldest first.
+    pub(super) all: BTreeSet<InteractionId>,
     /// Messages before the first proof that this is MCP, in order.
     pub(super) held: VecDeque<Held>,
     /// Answers whose request is not known, in order.
@@ -87,6 +90,7 @@ impl Live {
             proven: false,
             oriented: false,
             open: HashMap::new(),
+            all: BTreeSet::new(),
             held: VecDeque::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,

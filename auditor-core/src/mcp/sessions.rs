@@ -24,7 +24,7 @@ use super::{
 use crate::{
     audit::World,
     key::{ChannelId, ProcessKey, Side, Time},
-    stream::{Channel, EndCause},
+    stream::{Channel, ChannelKind, EndCause},
     wire::{Framing, Gap, Item, Message},
 };
 
@@ -44,7 +44,7 @@ pub struct Sessions {
     /// Channels that carry lines, by the processes seen at their ends.
     pub(super) by_process: HashMap<ProcessKey, Vec<ChannelId>>,
     /// Pipes whose other direction is not known yet.
-    pub(super) unjoined: Vec<ChannelId>,
+    pub(super) unjoined: BTreeSet<ChannelId>,
     /// HTTP sessions by server address and session id.
     pub(super) by_name: HashMap<(Option<SocketAddr>, String), u64>,
     pub(super) timers: BTreeSet<(Time, Timer)>,
@@ -85,7 +85,7 @@ impl Sessions {
             open: OpenTable::default(),
             channels: HashMap::new(),
             by_process: HashMap::new(),
-            unjoined: Vec::new(),
+            unjoined: BTreeSet::new(),
             by_name: HashMap::new(),
             timers: BTreeSet::new(),
             trips: RoundTrips::default(),
@@ -156,6 +156,14 @@ impl Sessions {
 
     /// Ends everything: open interactions are reported as abandoned, waiting answers as unpaired.
     pub fn handle_shutdown(&mut self, _now: Time) {
+        // What is known to have ended did so, even if the last moment for it is not over.
+        while let Some((_, timer)) = self.timers.pop_first() {
+            match timer {
+                Timer::Ended(channel) => self.channel_ended(channel),
+                Timer::Exited(process) => self.process_exited(process),
+                Timer::Waiting(_) | Timer::Expire(_) => {}
+            }
+        }
         let mut sessions: Vec<u64> = self.live.keys().copied().collect();
         sessions.sort_unstable();
         for session in sessions {
@@ -230,6 +238,12 @@ impl Sessions {
     fn channel(&mut self, id: ChannelId, now: Time, world: &impl World) {
         if let Some(chan) = self.channels.get_mut(&id) {
             chan.last = now;
+            // Addresses may be told after the first bytes.
+            let placeless =
+                |info: &Arc<Channel>| info.kind == ChannelKind::Tcp && info.socket.is_none();
+            if chan.info.as_ref().is_none_or(placeless) {
+                chan.info = world.channel(id);
+            }
             return;
         }
         if self.channels.len() >= self.limits.channels {
@@ -288,9 +302,7 @@ impl Sessions {
         let Some(live) = self.live.remove(&session) else {
             return;
         };
-        let mut ids: Vec<InteractionId> = live.open.into_values().collect();
-        ids.sort_unstable();
-        for id in ids {
+        for id in live.all {
             if let Some(open) = self.open.take(id) {
                 self.open.fail(open, Some(&live.info), Failure::Lost(cause));
             }
@@ -321,8 +333,8 @@ impl Sessions {
             self.fail(older, Failure::Lost(LostCause::Abandoned));
         }
         let live = self.live.get_mut(&session)?;
-        if live.open.len() >= self.limits.open_per_session
-            && let Some(oldest) = live.open.values().min().copied()
+        if live.all.len() >= self.limits.open_per_session
+            && let Some(oldest) = live.all.first().copied()
         {
             self.fail(oldest, Failure::Lost(LostCause::Abandoned));
         }
@@ -340,12 +352,15 @@ impl Sessions {
             .and_then(|key| take_waiting(live, key, parsed.part.first));
         let info = Arc::clone(&live.info);
         parsed.state = None;
-        let id = self.open.begin(&info, direction, key.clone(), parsed);
+        let id = self
+            .open
+            .begin(&info, direction, (asker, key.clone()), parsed);
         if let Some(open) = self.open.get_mut(id) {
             open.interaction.round_trip = round_trip;
         }
-        if let (Some(key), Some(live)) = (key, self.live.get_mut(&session)) {
-            live.open.insert(key, id);
+        if let Some(live) = self.live.get_mut(&session) {
+            live.all.insert(id);
+            live.open.extend(key.map(|key| (key, id)));
         }
         match early {
             Some(answer) => {
@@ -392,10 +407,13 @@ impl Sessions {
     /// Takes a request out of both tables.
     fn take(&mut self, id: InteractionId) -> Option<Open> {
         let open = self.open.take(id)?;
-        if let (Some(key), Some(live)) = (&open.key, self.live.get_mut(&open.session))
-            && live.open.get(key) == Some(&id)
-        {
-            live.open.remove(key);
+        if let Some(live) = self.live.get_mut(&open.session) {
+            live.all.remove(&id);
+            if let Some(key) = &open.key
+                && live.open.get(key) == Some(&id)
+            {
+                live.open.remove(key);
+            }
         }
         Some(open)
     }
@@ -478,7 +496,11 @@ impl Sessions {
     }
 
     fn expire(&mut self, id: InteractionId) {
-        self.fail(id, Failure::Lost(LostCause::NoResponse));
+        let cause = self
+            .open
+            .get(id)
+            .map_or(LostCause::NoResponse, |open| open.expires);
+        self.fail(id, Failure::Lost(cause));
     }
 
     /// Notes that the asker takes a request back. It ends so unless an answer was under way.
@@ -491,7 +513,9 @@ impl Sessions {
         let Some(open) = id.and_then(|id| self.open.get_mut(id)) else {
             return false;
         };
-        open.cancelled = true;
+        if std::mem::replace(&mut open.cancelled, true) {
+            return true;
+        }
         let due = now.after(self.limits.cancelled);
         self.timers
             .insert((due, Timer::Expire(open.interaction.id)));
@@ -514,7 +538,7 @@ impl Sessions {
         let Some(chan) = self.channels.remove(&id) else {
             return;
         };
-        self.unjoined.retain(|other| *other != id);
+        self.unjoined.remove(&id);
         if let Some(line) = chan.line {
             for process in line.processes() {
                 if let Some(channels) = self.by_process.get_mut(&process) {
