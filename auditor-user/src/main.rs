@@ -1,19 +1,33 @@
-//! The command line of mcp-auditor.
-#![allow(dead_code)]
+//! mcp-auditor: records every MCP interaction on a host, from the kernel, without touching the workloads.
+
+mod capture;
+mod cli;
+mod config;
+mod daemon;
+mod host;
+mod metrics;
+mod output;
 mod probe;
-fn main() -> anyhow::Result<()> {
-    let (side, mut ring, probes) = probe::KernelSide::load(16 << 20)?;
-    for p in &probes { eprintln!("{p:?}"); }
-    eprintln!("ready {}", side.programs());
-    let t = std::time::Instant::now();
-    while t.elapsed().as_secs() < 5 {
-        ring.wait(std::time::Duration::from_millis(500))?;
-        while ring.next(|r| {
-            let h: auditor_common::record::Header = unsafe { std::ptr::read_unaligned(r.as_ptr().cast()) };
-            let rest = &r[72..];
-            println!("{h:?} {:?}", String::from_utf8_lossy(&rest[..rest.len().min(150)]));
-        }) {}
+mod workload;
+
+use std::{io::IsTerminal as _, process::ExitCode};
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,aya=warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    match cli::Cli::parse().execute() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mcp-auditor: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    println!("{:?} {:?}", side.counts()?, side.losses());
-    Ok(())
 }

@@ -1,0 +1,105 @@
+//! Takes records from the ring in a thread of its own, so that the kernel finds room while the pipeline works.
+//!
+//! Bound: [`BATCHES`] batches of about [`BATCH`] bytes wait; then the ring fills, and the kernel side counts.
+
+mod clock;
+mod file;
+
+use std::{io, thread, time::Duration};
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use auditor_common::record::{DATA, Header};
+
+pub use clock::Clock;
+pub use file::{CaptureError, Recording, replay};
+
+use crate::probe::Ring;
+
+/// Batches that wait for the pipeline.
+const BATCHES: usize = 48;
+/// Bytes after which a batch is handed on.
+const BATCH: usize = 256 << 10;
+/// How long the thread waits at most before it looks whether it is still wanted.
+const WAIT: Duration = Duration::from_millis(200);
+
+/// Records, one after the other, each behind its length (four bytes, little-endian).
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+}
+
+impl Batch {
+    /// Adds a record, without what is behind its payload.
+    pub fn push(&mut self, record: &[u8]) {
+        let record = record.get(..used(record)).unwrap_or(record);
+        self.bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(record);
+    }
+
+    /// The records.
+    pub fn records(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let (len, behind) = rest.split_first_chunk::<4>()?;
+            let (record, behind) = behind.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+            rest = behind;
+            Some(record)
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+/// Bytes of a record that mean something: payload areas come in few sizes.
+fn used(record: &[u8]) -> usize {
+    match (record.first(), record.get(4..8)) {
+        (Some(&DATA), Some(&[a, b, c, d])) => size_of::<Header>() + u32::from_ne_bytes([a, b, c, d]) as usize,
+        _ => record.len(),
+    }
+}
+
+/// Starts the thread. It ends when the receiver is closed.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn start(ring: Ring) -> io::Result<Receiver<Batch>> {
+    let (sender, receiver) = channel(BATCHES);
+    thread::Builder::new().name("capture".to_owned()).spawn(move || read(ring, &sender))?;
+    Ok(receiver)
+}
+
+fn read(mut ring: Ring, sender: &Sender<Batch>) {
+    while !sender.is_closed() {
+        if let Err(error) = ring.wait(WAIT) {
+            tracing::error!(%error, "cannot wait for the ring");
+            return;
+        }
+        loop {
+            let mut batch = Batch { bytes: Vec::with_capacity(BATCH / 4) };
+            while batch.bytes.len() < BATCH && ring.next(|record| batch.push(record)) {}
+            if batch.is_empty() || sender.blocking_send(batch).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_back_its_records_without_their_padding() {
+        let mut data = vec![0; size_of::<Header>() + 512];
+        data[0] = DATA;
+        data[4..8].copy_from_slice(&5u32.to_ne_bytes());
+        let mut batch = Batch::default();
+        batch.push(&data);
+        batch.push(&[9; 80]);
+        let records: Vec<_> = batch.records().collect();
+        assert_eq!(records, [&data[..size_of::<Header>() + 5], &[9; 80][..]]);
+    }
+}

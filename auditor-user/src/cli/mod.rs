@@ -1,0 +1,40 @@
+//! The command line. One file a command; this one only says what there is.
+
+mod coverage;
+mod doctor;
+mod run;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Records every MCP interaction on this host: who called what, and how it ended. Changes nothing.
+#[derive(Parser)]
+#[command(name = "mcp-auditor", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Audit this host, or play a capture file.
+    Run(run::Arguments),
+    /// Say what this host offers, and what cannot be seen and why.
+    Doctor(doctor::Arguments),
+    /// List every process that speaks, or may speak, MCP here, and how it is seen.
+    Coverage(coverage::Arguments),
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// With the mend in the message, when it cannot be done.
+    pub fn execute(self) -> Result<()> {
+        match self.command {
+            Command::Run(arguments) => arguments.execute(),
+            Command::Doctor(arguments) => arguments.execute(),
+            Command::Coverage(arguments) => arguments.execute(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The configuration file: TOML, every key optional, unknown keys refused by name.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+/// Everything that can be configured. `docs/config.example.toml` explains each key.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Bytes kept of one message.
+    pub message_limit: usize,
+    /// Bytes of the ring between kernel and daemon; a power of two.
+    pub ring_bytes: u32,
+    /// Where metrics are served for Prometheus; loopback only.
+    pub metrics: Option<SocketAddr>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { message_limit: 16 << 20, ring_bytes: auditor_common::limit::RING_BYTES, metrics: None }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, has an unknown key, or a value that cannot be.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read configuration {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("configuration {}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text)?;
+        if !config.ring_bytes.is_power_of_two() || config.ring_bytes < 1 << 16 {
+            bail!("ring_bytes is {}: it must be a power of two, at least 65536", config.ring_bytes);
+        }
+        if config.metrics.is_some_and(|address| !address.ip().is_loopback()) {
+            bail!("metrics must be a loopback address such as 127.0.0.1:9464");
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_example_is_the_default() {
+        let text = include_str!("../../docs/config.example.toml");
+        assert_eq!(Config::parse(text).unwrap(), Config::default());
+        // Its commented keys are valid too.
+        let all: String = text.lines().map(|line| line.strip_prefix("#! ").unwrap_or(line)).collect::<Vec<_>>().join("\n");
+        assert!(Config::parse(&all).unwrap().metrics.is_some());
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name() {
+        let error = Config::parse("ring_byte = 1").unwrap_err();
+        assert!(format!("{error:#}").contains("ring_byte"), "{error:#}");
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused() {
+        assert!(Config::parse("ring_bytes = 1000000").is_err());
+        assert!(Config::parse("metrics = \"0.0.0.0:9464\"").is_err());
+    }
+}

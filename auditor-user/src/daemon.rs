@@ -1,0 +1,317 @@
+//! The daemon: one loop that takes batches of records, keeps the timers, and writes events.
+//!
+//! All work on what the kernel delivered happens here, on one thread; the capture thread only carries.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result};
+use auditor_core::{
+    Limits, Pipeline,
+    audit::Level,
+    key::Time,
+    record::{self, Record},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc::Receiver,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use crate::{
+    capture::{self, Batch, Clock, Recording},
+    config::Config,
+    host,
+    metrics::{self, Metrics},
+    output::Output,
+    probe::{Counts, KernelSide},
+    workload::{Cgroups, Hasher, Table},
+};
+
+/// How often counters are read and what is old is forgotten.
+const TICK: Duration = Duration::from_secs(1);
+/// Longest time between looks at the timers.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+/// What to do, from configuration and flags.
+pub struct Options {
+    /// The configuration.
+    pub config: Config,
+    /// How much of messages leaves.
+    pub level: Level,
+    /// Where to record what the kernel delivers.
+    pub record: Option<PathBuf>,
+    /// When to stop by itself.
+    pub duration: Option<Duration>,
+}
+
+/// How a run went, layer by layer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    /// What the kernel side counted.
+    pub kernel: Counts,
+    /// Records not understood.
+    pub malformed: u64,
+    /// Messages framed.
+    pub messages: u64,
+    /// Events written.
+    pub events: u64,
+    /// Events that could not be written.
+    pub failed: u64,
+}
+
+/// The pipeline with the world around it.
+struct Daemon {
+    pipeline: Pipeline,
+    table: Table,
+    clock: Clock,
+    output: Output,
+    recording: Option<Recording>,
+    malformed: u64,
+    failed: u64,
+}
+
+/// Audits this host until told to stop.
+///
+/// # Errors
+/// When the host cannot be audited, or a file cannot be opened.
+pub async fn run(options: Options, output: Output) -> Result<Summary> {
+    let clock = Clock::read();
+    let (mut kernel, ring, probes) = KernelSide::load(options.config.ring_bytes)
+        .context("this host cannot be audited; `mcp-auditor doctor` says what is missing")?;
+    for probe in probes.iter().filter(|probe| probe.obstacle.is_some()) {
+        tracing::warn!(program = probe.program, obstacle = probe.obstacle, "not heard: {}", probe.purpose);
+    }
+    let mut batches = capture::start(ring).context("cannot start the capture thread")?;
+    let hasher = Hasher::start().context("cannot start the hashing thread")?;
+    let mut table = Table::new(clock.boot, Cgroups::of_host(), Some(hasher));
+    table.fill();
+    let recording = options.record.as_deref().map(|path| Recording::create(path, clock)).transpose()?;
+    let mut daemon = Daemon::new(&options, table, clock, output, recording);
+    daemon.record_processes()?;
+    let (counters, registry) = Metrics::registered();
+    if let Some(address) = options.config.metrics {
+        metrics::serve(address, registry).await?;
+    }
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stop = sleep(options.duration.unwrap_or(Duration::MAX));
+    tokio::pin!(stop);
+    eprintln!("ready");
+    // Outside systemd nobody listens: that is no fault.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    loop {
+        let due = daemon.next_timeout();
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = &mut stop => break,
+            batch = batches.recv() => match batch {
+                Some(batch) => daemon.handle_batch(&batch, &mut kernel),
+                None => anyhow::bail!("the capture thread is gone"),
+            },
+            () = sleep(due) => daemon.handle_timeout(),
+            _ = tick.tick() => daemon.handle_tick(&mut kernel, &counters),
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    drain(&mut daemon, &mut batches, &mut kernel).await;
+    let summary = daemon.finish(kernel.counts().unwrap_or_default())?;
+    Ok(summary)
+}
+
+/// Plays a capture file through the same pipeline.
+///
+/// # Errors
+/// When the file cannot be played, or events cannot be written.
+pub fn replay(options: &Options, path: &std::path::Path, output: Output) -> Result<Summary> {
+    let clock = Clock { boot: Time(0) };
+    let table = Table::new(clock.boot, Cgroups::default(), None);
+    let mut daemon = Daemon::new(options, table, clock, output, None);
+    let played = capture::replay(path, |bytes, clock| {
+        daemon.clock = clock;
+        daemon.table.set_boot(clock.boot);
+        if let Some(time) = daemon.handle_record(bytes) {
+            daemon.pipeline.handle_timeout(time, &daemon.table);
+            daemon.write_events(time);
+        }
+    });
+    let summary = daemon.finish(Counts { written: *played.as_ref().unwrap_or(&0), ..Counts::default() })?;
+    played?;
+    Ok(summary)
+}
+
+/// Takes what the kernel delivered before it was told to stop.
+async fn drain(daemon: &mut Daemon, batches: &mut Receiver<Batch>, kernel: &mut KernelSide) {
+    let limit = sleep(Duration::from_secs(5));
+    tokio::pin!(limit);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut limit => return tracing::warn!("stopped before everything was taken from the ring"),
+            batch = batches.recv() => match batch {
+                Some(batch) => daemon.handle_batch(&batch, kernel),
+                None => return,
+            },
+            () = sleep(Duration::from_millis(30)) => return,
+        }
+    }
+}
+
+impl Daemon {
+    fn new(options: &Options, table: Table, clock: Clock, output: Output, recording: Option<Recording>) -> Self {
+        let mut limits = Limits::default();
+        limits.wire.message = options.config.message_limit;
+        limits.wire.channel = limits.wire.channel.max(options.config.message_limit.saturating_mul(2));
+        let has_bodies = options.level != Level::Metadata;
+        let pipeline = Pipeline::new(limits, host::settings(options.level), has_bodies);
+        Self { pipeline, table, clock, output, recording, malformed: 0, failed: 0 }
+    }
+
+    fn handle_batch(&mut self, batch: &Batch, kernel: &mut KernelSide) {
+        for bytes in batch.records() {
+            self.handle_record(bytes);
+        }
+        if let Some(recording) = &mut self.recording
+            && let Err(error) = recording.write(batch)
+        {
+            tracing::error!(%error, "recording stopped");
+            self.recording = None;
+        }
+        while let Some(revocation) = self.pipeline.poll_revocation() {
+            if let Err(error) = kernel.revoke(revocation.stream, revocation.epoch) {
+                tracing::debug!(%error, "a stream that is not MCP goes on being copied");
+            }
+        }
+        self.handle_timeout();
+    }
+
+    /// Takes one record; returns its time.
+    fn handle_record(&mut self, bytes: &[u8]) -> Option<Time> {
+        let record = match record::decode(bytes) {
+            Ok(record) => record,
+            Err(error) => {
+                self.malformed += 1;
+                tracing::debug!(%error, "record not understood");
+                return None;
+            }
+        };
+        let time = match &record {
+            Record::Data(header, _) | Record::Object(header, _) | Record::End(header) => {
+                self.table.ensure(header);
+                self.clock.time(header.time)
+            }
+            Record::Fork(header, birth) => {
+                self.table.handle_fork(header, birth);
+                self.clock.time(header.time)
+            }
+            Record::Exec(header, exec, strings) => {
+                self.table.handle_exec(header, exec, strings);
+                self.clock.time(header.time)
+            }
+            Record::Exit(header) => {
+                let time = self.clock.time(header.time);
+                self.table.handle_exit(header, time);
+                time
+            }
+            Record::Cgroup { id, path } => {
+                self.table.handle_cgroup(*id, path);
+                return None;
+            }
+        };
+        self.pipeline.handle_record(&record, time, &self.table);
+        Some(time)
+    }
+
+    /// Does what is due, and writes what is ready.
+    fn handle_timeout(&mut self) {
+        let now = self.clock.now();
+        self.table.take_hashes();
+        self.pipeline.handle_timeout(now, &self.table);
+        self.write_events(now);
+    }
+
+    fn handle_tick(&mut self, kernel: &mut KernelSide, counters: &Metrics) {
+        // The world's clock may have been set.
+        self.clock = Clock::read();
+        let now = self.clock.now();
+        self.pipeline.handle_idle(now);
+        self.table.handle_idle(now);
+        let Ok(counts) = kernel.counts() else { return };
+        if counts.lost_bytes > counters.lost_bytes.get() {
+            tracing::warn!(bytes = counts.lost_bytes - counters.lost_bytes.get(), "the ring was full: bytes were lost");
+            for loss in kernel.losses() {
+                self.pipeline.handle_loss(loss.stream, loss.generation, loss.end, now);
+            }
+        }
+        let totals = self.pipeline.totals();
+        metrics::raise(&counters.refused_records, counts.refused);
+        metrics::raise(&counters.lost_bytes, counts.lost_bytes);
+        metrics::raise(&counters.unreadable_bytes, counts.unreadable_bytes);
+        metrics::raise(&counters.records, counts.written);
+        metrics::raise(&counters.malformed_records, self.malformed);
+        metrics::raise(&counters.messages, totals.messages);
+        metrics::raise(&counters.events, self.output.written());
+        metrics::raise(&counters.failed_events, self.failed);
+        counters.open_interactions.set(self.pipeline.open_interactions() as i64);
+        counters.channels.set(self.pipeline.channels() as i64);
+        counters.processes.set(self.table.len() as i64);
+        counters.buffered_bytes.set(self.pipeline.buffered() as i64);
+    }
+
+    fn next_timeout(&self) -> Duration {
+        let now = self.clock.now();
+        match self.pipeline.poll_timeout() {
+            Some(due) => Duration::from_nanos(due.since(now)).max(Duration::from_millis(1)),
+            None => NEVER,
+        }
+    }
+
+    fn write_events(&mut self, now: Time) {
+        let mut is_written = false;
+        while let Some(event) = self.pipeline.poll_event(now, &self.table) {
+            is_written = true;
+            if let Err(error) = self.output.write(&event) {
+                self.note_failure(&error);
+            }
+        }
+        if is_written && let Err(error) = self.output.flush() {
+            self.note_failure(&error);
+        }
+    }
+
+    fn note_failure(&mut self, error: &std::io::Error) {
+        self.failed += 1;
+        if self.failed.is_power_of_two() {
+            tracing::error!(%error, failed = self.failed, "cannot write events");
+        }
+    }
+
+    fn record_processes(&mut self) -> Result<()> {
+        if let Some(recording) = &mut self.recording {
+            for process in self.table.processes() {
+                recording.write_process(process)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, kernel: Counts) -> Result<Summary> {
+        let now = self.clock.now();
+        self.pipeline.handle_shutdown(now, &self.table);
+        self.write_events(now);
+        if let Some(recording) = self.recording.take() {
+            recording.finish()?;
+        }
+        self.output.flush().context("cannot write the last events")?;
+        Ok(Summary {
+            kernel,
+            malformed: self.malformed,
+            messages: self.pipeline.totals().messages,
+            events: self.output.written(),
+            failed: self.failed,
+        })
+    }
+}

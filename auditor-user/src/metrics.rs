@@ -1,0 +1,138 @@
+//! Counters for Prometheus, served on a loopback address.
+//!
+//! Speaks just enough HTTP for a scraper: one request a connection, any path, bounded in size and time.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+/// Bytes of a request that are read.
+const REQUEST: usize = 8_192;
+/// Time that a scraper has.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is counted. Labels are never taken from audited data.
+#[derive(Default)]
+pub struct Metrics {
+    /// Records for which the ring had no room.
+    pub refused_records: Counter,
+    /// Bytes of streams in them.
+    pub lost_bytes: Counter,
+    /// Bytes that could not be read from a program's memory.
+    pub unreadable_bytes: Counter,
+    /// Records delivered by the kernel side.
+    pub records: Counter,
+    /// Records that were not understood.
+    pub malformed_records: Counter,
+    /// Messages framed.
+    pub messages: Counter,
+    /// Events written.
+    pub events: Counter,
+    /// Events that could not be written.
+    pub failed_events: Counter,
+    /// Requests that wait for their answer.
+    pub open_interactions: Gauge<i64>,
+    /// Channels remembered.
+    pub channels: Gauge<i64>,
+    /// Processes remembered.
+    pub processes: Gauge<i64>,
+    /// Bytes held by unfinished messages.
+    pub buffered_bytes: Gauge<i64>,
+}
+
+impl Metrics {
+    /// Counters and the registry that names them.
+    pub fn registered() -> (Self, Registry) {
+        let metrics = Self::default();
+        let mut registry = Registry::with_prefix("mcp_auditor");
+        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 8] = [
+            ("kernel_refused_records", "Records for which the ring had no room", &metrics.refused_records),
+            ("kernel_lost_bytes", "Bytes of streams for which the ring had no room", &metrics.lost_bytes),
+            ("kernel_unreadable_bytes", "Bytes that could not be read from a program", &metrics.unreadable_bytes),
+            ("kernel_records", "Records delivered by the kernel side", &metrics.records),
+            ("malformed_records", "Records that were not understood", &metrics.malformed_records),
+            ("messages", "Messages framed", &metrics.messages),
+            ("events", "Audit events written", &metrics.events),
+            ("failed_events", "Audit events that could not be written", &metrics.failed_events),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
+        let gauges: [(&str, &str, &Gauge<i64>); 4] = [
+            ("open_interactions", "Requests that wait for their answer", &metrics.open_interactions),
+            ("channels", "Channels remembered", &metrics.channels),
+            ("processes", "Processes remembered", &metrics.processes),
+            ("buffered_bytes", "Bytes held by unfinished messages", &metrics.buffered_bytes),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        (metrics, registry)
+    }
+}
+
+/// Raises a counter to what was counted elsewhere.
+pub fn raise(counter: &Counter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
+/// Serves the registry until the task is dropped.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn serve(address: SocketAddr, registry: Registry) -> Result<()> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot serve metrics on {address}"))?;
+    let registry = Arc::new(registry);
+    tokio::spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let registry = Arc::clone(&registry);
+                    tokio::spawn(timeout(PATIENCE, async move { answer(stream, &registry).await }));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a scraper");
+                    tokio::time::sleep(PATIENCE).await;
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn answer(mut stream: TcpStream, registry: &Registry) {
+    let mut request = Vec::new();
+    let mut buffer = [0; 1024];
+    while request.len() < REQUEST && !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(len) => request.extend_from_slice(buffer.get(..len).unwrap_or_default()),
+        }
+    }
+    let mut body = String::new();
+    if encode(&mut body, registry).is_err() {
+        return;
+    }
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    // A scraper that has gone needs no answer.
+    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.write_all(body.as_bytes()).await;
+}

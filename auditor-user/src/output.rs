@@ -1,0 +1,93 @@
+//! Where events go: a file or standard output, as JSON lines or for people to read.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, BufWriter, IsTerminal as _, Write},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result};
+use auditor_core::audit::AuditEvent;
+use clap::ValueEnum;
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Format {
+    /// One OCSF event a line.
+    Jsonl,
+    /// One aligned line for each interaction.
+    Pretty,
+}
+
+/// Writes events.
+pub struct Output {
+    sink: BufWriter<Box<dyn Write>>,
+    format: Format,
+    has_colours: bool,
+    json: Vec<u8>,
+    line: String,
+    written: u64,
+}
+
+impl Output {
+    /// Opens a file to append to, or standard output for `-`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(path: &Path, format: Format) -> Result<Self> {
+        let is_stdout = path == Path::new("-");
+        let sink: Box<dyn Write> = if is_stdout {
+            Box::new(io::stdout())
+        } else {
+            let file = OpenOptions::new().create(true).append(true).open(path);
+            Box::new(file.with_context(|| format!("cannot open {} for events", path.display()))?)
+        };
+        Ok(Self {
+            sink: BufWriter::with_capacity(1 << 17, sink),
+            format,
+            has_colours: is_stdout && io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            json: Vec::new(),
+            line: String::new(),
+            written: 0,
+        })
+    }
+
+    /// Writes one event.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&mut self, event: &AuditEvent) -> io::Result<()> {
+        self.written += 1;
+        match self.format {
+            Format::Jsonl => {
+                self.json.clear();
+                event.write_json(&mut self.json);
+                if self.json.last() != Some(&b'\n') {
+                    self.json.push(b'\n');
+                }
+                self.sink.write_all(&self.json)
+            }
+            Format::Pretty => {
+                self.line.clear();
+                event.write_pretty(self.has_colours, &mut self.line);
+                if !self.line.ends_with('\n') {
+                    self.line.push('\n');
+                }
+                self.sink.write_all(self.line.as_bytes())
+            }
+        }
+    }
+
+    /// Hands everything to the system.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+
+    /// Events written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+}

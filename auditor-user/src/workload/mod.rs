@@ -1,0 +1,14 @@
+//! Who runs on this host: processes, their programs and cgroups.
+//!
+//! Filled from /proc at the start and by the kernel side afterwards, so that a process that lived for milliseconds
+//! is known by the time its event is made.
+
+mod cgroup;
+mod hash;
+mod proc;
+mod table;
+
+pub use cgroup::Cgroups;
+pub use hash::Hasher;
+pub use proc::{Holder, holdings};
+pub use table::Table;
