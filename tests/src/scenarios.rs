@@ -71,7 +71,7 @@ fn example(client: Sdk, mode: &'static str, server: Sdk, transport: Transport) -
 }
 
 fn stdio() -> Vec<Session> {
-    use Sdk::{Go, Python1, Python2, Rust, TypeScript1, TypeScript2};
+    use Sdk::{Go, Java, Python1, Python2, Rust, TypeScript1, TypeScript2};
     [
         (Python1, "legacy", Python1),
         (Python1, "legacy", TypeScript2),
@@ -93,13 +93,16 @@ fn stdio() -> Vec<Session> {
         (Rust, "auto", Rust),
         (Go, "auto", Rust),
         (Python1, "legacy", Rust),
+        (Java, "legacy", Java),
+        (Java, "legacy", TypeScript1),
+        (Python2, "legacy", Java),
     ]
     .map(|(client, mode, server)| example(client, mode, server, Transport::Stdio))
     .into()
 }
 
 fn http() -> Vec<Session> {
-    use Sdk::{Go, Python1, Python2, Rust, TypeScript1, TypeScript2};
+    use Sdk::{Go, Java, Python1, Python2, Rust, TypeScript1, TypeScript2};
     use Transport::{Http, Sse};
     [
         (Python1, "legacy", Python1, Http),
@@ -117,6 +120,8 @@ fn http() -> Vec<Session> {
         (Rust, "legacy", Python1, Http),
         (Rust, "auto", Rust, Http),
         (TypeScript2, "auto", Rust, Http),
+        (Java, "legacy", Python1, Http),
+        (Java, "legacy", TypeScript1, Sse),
         (Go, "legacy", Go, Sse),
         (Python1, "legacy", Python2, Sse),
         (Python2, "legacy", TypeScript1, Sse),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     apt, cache,
-    command::{command, output, succeeds},
+    command::{command, find, output, succeeds},
     workspace,
 };
 
@@ -94,6 +94,29 @@ pub(crate) fn rust() -> Result<PathBuf> {
             std::fs::copy(target.join("debug").join(program), made.join(program))?;
         }
         Ok(())
+    })
+}
+
+/// A folder with the Java programs and their libraries.
+pub(crate) fn java() -> Result<PathBuf> {
+    let sources = folder("java");
+    if apt::is_here() && (find("javac").is_none() || find("mvn").is_none()) {
+        apt::install(&["default-jdk-headless", "maven"])?;
+    }
+    cache::entry("java", &[&contents(&sources)?], |made| {
+        println!("building the Java programs");
+        let (libraries, classes) = (made.join("libraries"), made.join("classes"));
+        let mut maven = command("mvn", ["-q", "-B", "dependency:copy-dependencies"]);
+        maven.arg(format!("-DoutputDirectory={}", libraries.display()));
+        output(maven.arg("-f").arg(sources.join("pom.xml")))?;
+        let mut javac = command("javac", ["-nowarn", "-d"]);
+        javac.arg(&classes).arg("-cp").arg(libraries.join("*"));
+        output(
+            javac
+                .arg(sources.join("Client.java"))
+                .arg(sources.join("Server.java")),
+        )
+        .map(drop)
     })
 }
 

@@ -53,6 +53,9 @@ fn install(without: &[String]) -> Result<Vec<(&'static str, String)>> {
     if wanted("rust") {
         variables.push(("AUDITOR_E2E_RUST", text(programs::rust()?)));
     }
+    if wanted("java") {
+        variables.push(("AUDITOR_E2E_JAVA", text(programs::java()?)));
+    }
     Ok(variables)
 }
 
