@@ -52,7 +52,6 @@ pub(super) struct Body {
     began: Option<(u64, Time)>,
     /// Position after the last byte so far.
     end: u64,
-    transferred: u64,
     /// After a gap, until framing found its footing.
     recovering: bool,
     /// Whether it held a message.
@@ -83,10 +82,11 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 impl Body {
     /// A body whose head is known.
     pub(super) fn new(head: &Head, relevant: bool, out: &mut Output) -> Self {
+        let head_known = !head.partial;
         let sniff = || Kind::Sniff {
             seen: Vec::new(),
             pos: 0,
-            head_known: true,
+            head_known,
         };
         let kind = match head.media {
             _ if head.other_coding || head.kept.encoding == Encoding::Unknown => Kind::Ignored,
@@ -118,7 +118,6 @@ impl Body {
             decoder: None,
             began: None,
             end: 0,
-            transferred: 0,
             recovering: false,
             spoke: false,
         }
@@ -133,9 +132,9 @@ impl Body {
         }
     }
 
-    /// Size as transferred.
-    pub(super) const fn transferred(&self) -> u64 {
-        self.transferred
+    /// Whether any byte of it was seen.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.began.is_some()
     }
 
     /// Keeps at most `bytes` of the message at hand from now on.
@@ -152,7 +151,6 @@ impl Body {
         self.began.get_or_insert((pos, out.time));
         let end = pos.saturating_add(bytes.len() as u64);
         self.end = end;
-        self.transferred = self.transferred.saturating_add(bytes.len() as u64);
         match &mut self.kind {
             Kind::Ignored => return out.quiet(context.from, bytes.len() as u64),
             Kind::Lost => return out.discard(context.from, bytes.len() as u64),

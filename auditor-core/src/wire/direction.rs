@@ -4,7 +4,7 @@
 
 use super::{
     http::Upgrade,
-    http1,
+    http1, http2,
     line::{self, LineFramer, looks_like_tail_of_message},
     output::Output,
 };
@@ -18,23 +18,27 @@ use crate::{
 pub(super) struct Connections {
     /// By the client's side.
     http1: [http1::Connection; 2],
+    http2: http2::Connection,
 }
 
 impl Connections {
     pub(super) fn buffered(&self) -> usize {
-        self.http1.iter().map(http1::Connection::buffered).sum()
+        let http1: usize = self.http1.iter().map(http1::Connection::buffered).sum();
+        http1 + self.http2.buffered()
     }
 
     pub(super) fn shrink_to(&mut self, bytes: usize, out: &mut Output) {
         for connection in &mut self.http1 {
             connection.shrink_to(bytes, out);
         }
+        self.http2.shrink_to(bytes, out);
     }
 
     fn close(&mut self, out: &mut Output) {
         for connection in &mut self.http1 {
             connection.close(out);
         }
+        self.http2.close(out);
     }
 }
 
@@ -49,18 +53,19 @@ pub(super) struct Direction {
 
 #[derive(Debug)]
 enum Mode {
-    Lines(LineFramer),
+    Lines(Box<LineFramer>),
     Http1(Box<http1::Receiver>),
+    Http2(Box<http2::Receiver>),
     /// A protocol that carries no MCP.
     Deaf,
 }
 
 impl Direction {
-    pub(super) const fn new(from: Side) -> Self {
+    pub(super) fn new(from: Side) -> Self {
         Self {
             from,
             next: None,
-            mode: Mode::Lines(LineFramer::new(from)),
+            mode: Mode::Lines(Box::new(LineFramer::new(from))),
         }
     }
 
@@ -68,6 +73,7 @@ impl Direction {
         match &self.mode {
             Mode::Lines(lines) => lines.buffered(),
             Mode::Http1(receiver) => receiver.buffered(),
+            Mode::Http2(receiver) => receiver.buffered(),
             Mode::Deaf => 0,
         }
     }
@@ -113,6 +119,12 @@ impl Direction {
         connections: &mut Connections,
         out: &mut Output,
     ) {
+        if let Mode::Lines(lines) = &self.mode
+            && lines.is_between()
+            && http2::begins_frame(bytes)
+        {
+            self.mode = Mode::Http2(Box::new(http2::Receiver::joined(self.from)));
+        }
         while !bytes.is_empty() {
             let used = match &mut self.mode {
                 Mode::Deaf => {
@@ -121,6 +133,17 @@ impl Direction {
                 }
                 Mode::Lines(_) => self.lines(bytes, pos, out),
                 Mode::Http1(_) => self.http1(bytes, pos, other, connections, out),
+                Mode::Http2(receiver) => {
+                    match receiver.feed(bytes, pos, &mut connections.http2, out) {
+                        http2::Fed::All => return,
+                        http2::Fed::Foreign(used) => {
+                            let mut lines = LineFramer::new(self.from);
+                            lines.skip_line();
+                            self.mode = Mode::Lines(Box::new(lines));
+                            used
+                        }
+                    }
+                }
             };
             bytes = bytes.get(used..).unwrap_or_default();
             pos += used as u64;
@@ -179,7 +202,7 @@ impl Direction {
                 // Its first line is no start line, so this does not come back here with it.
                 let mut lines = LineFramer::new(self.from);
                 lines.skip_line();
-                self.mode = Mode::Lines(lines);
+                self.mode = Mode::Lines(Box::new(lines));
                 let start = (pos + used as u64).saturating_sub(held.len() as u64);
                 self.feed(&held, start, other, connections, out);
                 used
@@ -189,23 +212,54 @@ impl Direction {
                 used
             }
             http1::Fed::Preface(used) => {
-                self.mode = Mode::Deaf;
+                connections.http2.begin(self.from);
+                let receiver = http2::Receiver::after_preface_line(self.from);
+                self.mode = Mode::Http2(Box::new(receiver));
+                other.expect_http2();
                 used
             }
+        }
+    }
+
+    /// The client of this connection speaks HTTP/2, so this side does.
+    fn expect_http2(&mut self) {
+        if let Mode::Lines(lines) = &self.mode
+            && lines.is_between()
+        {
+            let fresh = self.next.unwrap_or(0) == 0;
+            let new = if fresh {
+                http2::Receiver::new
+            } else {
+                http2::Receiver::lost
+            };
+            self.mode = Mode::Http2(Box::new(new(self.from)));
         }
     }
 
     /// The connection changes to another protocol, in both directions.
     fn upgrade(
         &mut self,
-        _upgrade: Upgrade,
+        upgrade: Upgrade,
         other: &mut Self,
         connections: &mut Connections,
         out: &mut Output,
     ) {
-        connections.close(out);
-        self.mode = Mode::Deaf;
-        other.mode = Mode::Deaf;
+        match upgrade {
+            // The client's preface tells its own receiver.
+            Upgrade::H2c => {
+                let client = self.from.other();
+                let [a, b] = &mut connections.http1;
+                let connection = if client == Side::A { a } else { b };
+                let exchange = connection.take_upgraded();
+                connections.http2.upgrade(client, exchange);
+                self.mode = Mode::Http2(Box::new(http2::Receiver::new(self.from)));
+            }
+            Upgrade::Other => {
+                connections.close(out);
+                self.mode = Mode::Deaf;
+                other.mode = Mode::Deaf;
+            }
+        }
     }
 
     pub(super) fn handle_gap(
@@ -232,8 +286,12 @@ impl Direction {
                 let lost = receiver.buffered() as u64;
                 let mut lines = LineFramer::new(self.from);
                 lines.break_off(true, out);
-                self.mode = Mode::Lines(lines);
+                self.mode = Mode::Lines(Box::new(lines));
                 out.begin_gap(self.from, range, cause, lost);
+            }
+            Mode::Http2(receiver) => {
+                out.begin_gap(self.from, range, cause, 0);
+                receiver.gap(bytes, &mut connections.http2, out);
             }
             Mode::Deaf => {}
         }
@@ -250,7 +308,7 @@ impl Direction {
             Mode::Http1(receiver) => {
                 receiver.end(cause == EndCause::Closed, &mut connections.http1, out);
             }
-            Mode::Deaf => {}
+            Mode::Http2(_) | Mode::Deaf => {}
         }
         connections.close(out);
         out.end(self.from, cause);

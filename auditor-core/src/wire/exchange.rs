@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{
     ExchangeEnd, ExchangeId, HttpHead, Item,
     body::{Body, Context},
-    http::{Half, Head, Media},
+    http::{Half, Head, Media, size_of},
     output::Output,
 };
 use crate::key::Side;
@@ -71,7 +71,11 @@ impl Exchange {
     /// Bytes held apart from the budget's.
     pub(super) fn buffered(&self) -> usize {
         let body = |body: &Option<Body>| body.as_ref().map_or(0, Body::buffered);
-        body(&self.request_body) + body(&self.response_body)
+        let head = |head: &Option<Arc<HttpHead>>| head.as_ref().map_or(0, |head| size_of(head));
+        body(&self.request_body)
+            + body(&self.response_body)
+            + head(&self.request)
+            + head(&self.response)
     }
 
     /// Keeps at most `bytes` of each unfinished message from now on.
@@ -84,9 +88,21 @@ impl Exchange {
         }
     }
 
-    /// Corrects which side is the client, once that is known.
-    pub(super) fn set_client(&mut self, client: Side) {
-        self.client = client;
+    /// Whether the head of this half was seen.
+    pub(super) const fn has_head(&self, half: Half) -> bool {
+        match half {
+            Half::Request => self.request.is_some(),
+            Half::Response => self.response.is_some(),
+        }
+    }
+
+    /// Whether bytes of this half's body were seen.
+    pub(super) fn has_begun(&self, half: Half) -> bool {
+        let body = match half {
+            Half::Request => &self.request_body,
+            Half::Response => &self.response_body,
+        };
+        body.as_ref().is_some_and(Body::has_begun)
     }
 
     /// Takes the head of one half; its body follows.

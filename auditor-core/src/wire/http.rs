@@ -1,12 +1,16 @@
 //! Heads of HTTP requests and responses, whatever version: which fields are kept, what they mean
 //! for the body.
 //!
-//! Parses no wire format. Keeps at most 2 KiB of each value.
+//! Parses no wire format. Keeps at most 2 KiB of a target and 512 bytes of any other value.
 
 use super::{Encoding, HttpHead};
 
+/// Bytes kept of a request's target.
+const MAX_TARGET: usize = 2048;
 /// Bytes kept of a field's value.
-const MAX_VALUE: usize = 2048;
+const MAX_VALUE: usize = 512;
+/// Bytes that one [`HttpHead`] holds at most: its target and nine values.
+pub(super) const MAX_HEAD: usize = MAX_TARGET + 9 * MAX_VALUE;
 
 /// Which half of an exchange.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,6 +53,8 @@ pub(super) struct Head {
     /// A transfer coding other than `chunked` is applied: bodies cannot be heard.
     pub(super) other_coding: bool,
     pub(super) upgrade: Option<Upgrade>,
+    /// Some fields, or all, are not known (HTTP/2 joined in the middle).
+    pub(super) partial: bool,
 }
 
 impl Head {
@@ -76,6 +82,17 @@ impl Head {
         }
     }
 
+    /// A head of HTTP/2, where everything is a field.
+    pub(super) fn http2() -> Self {
+        Self {
+            kept: HttpHead {
+                version: 20,
+                ..HttpHead::default()
+            },
+            ..Self::default()
+        }
+    }
+
     /// Takes one field. The name may be in any case.
     pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
         let mut lower = [0; 24];
@@ -86,6 +103,14 @@ impl Head {
         lower.make_ascii_lowercase();
         let value = value.trim_ascii();
         match &*lower {
+            b":method" => self.kept.method = text(value),
+            b":path" => self.kept.target = target_of(value),
+            b":status" => {
+                let status = std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|value| value.parse().ok());
+                self.kept.status = status.unwrap_or_default();
+            }
             b"host" | b":authority" => self.kept.host = Some(text(value)),
             b"content-type" => {
                 let kind = value.split(|byte| *byte == b';').next().unwrap_or_default();
@@ -188,5 +213,32 @@ fn encoding(name: &[u8]) -> Encoding {
 }
 
 fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value.get(..MAX_VALUE).unwrap_or(value)).into_owned()
+    cut(value, MAX_VALUE)
+}
+
+fn target_of(value: &[u8]) -> String {
+    cut(value, MAX_TARGET)
+}
+
+fn cut(value: &[u8], limit: usize) -> String {
+    let mut text = String::from_utf8_lossy(value.get(..limit).unwrap_or(value)).into_owned();
+    // Bytes that are no UTF-8 grow when they are replaced.
+    text.truncate(text.floor_char_boundary(limit));
+    text
+}
+
+/// Bytes that a head holds.
+pub(super) fn size_of(head: &HttpHead) -> usize {
+    let values = [
+        &head.host,
+        &head.content_type,
+        &head.session_id,
+        &head.protocol_version,
+        &head.mcp_method,
+        &head.mcp_name,
+        &head.traceparent,
+        &head.user_agent,
+    ];
+    let values: usize = values.into_iter().flatten().map(String::len).sum();
+    head.method.len() + head.target.len() + values
 }

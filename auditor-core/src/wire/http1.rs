@@ -109,11 +109,6 @@ impl Receiver {
         self.established
     }
 
-    /// Whether nothing was received since the last whole message.
-    pub(super) fn is_idle(&self) -> bool {
-        self.state == State::Head && self.held.is_empty()
-    }
-
     /// Takes the next bytes of the direction.
     pub(super) fn feed(
         &mut self,

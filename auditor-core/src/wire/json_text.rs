@@ -48,7 +48,11 @@ impl JsonText {
                     };
                     at += blank;
                     if self.state == State::Whole {
-                        return at;
+                        if matches!(rest.get(blank), Some(b'{' | b'[')) {
+                            return at;
+                        }
+                        self.spoil(out);
+                        return text.len();
                     }
                     self.scanner.reset();
                     self.state = State::Inside;

@@ -1,5 +1,7 @@
 //! The bounds of the wire stage. Values only; each is enforced where it says.
 
+use super::{http, sse};
+
 /// Bounds of one [`Wire`](super::Wire), in bytes unless said otherwise.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
@@ -37,7 +39,7 @@ impl Default for Limits {
             channel: 32 << 20,
             head: 64 << 10,
             pipeline: 256,
-            streams: 1024,
+            streams: 512,
             decoders: 16,
             decoded: 64 << 20,
             ratio: 200,
@@ -49,10 +51,19 @@ impl Default for Limits {
 
 impl Limits {
     /// What [`Wire::buffered`](super::Wire::buffered) stays below once all items are polled.
+    ///
+    /// What decoders hold comes on top: at most 16 MiB for each of [`decoders`](Self::decoders).
     pub const fn bound(&self) -> usize {
-        let heads = self.head.saturating_mul(8).saturating_add(64 << 10);
+        // Two directions, each with a head or header block and an HPACK table.
+        let directions = 2 * (self.head.saturating_mul(2)).saturating_add(64 << 10);
+        // Each exchange has two heads and the fields of an event in each of its bodies.
+        let exchanges = self.streams.saturating_add(self.pipeline.saturating_mul(2));
+        let heads = exchanges.saturating_mul(2 * (http::MAX_HEAD + sse::MAX_HELD));
+        // A message that waits for the end of its line, in each direction.
+        let unproven = self.message.saturating_mul(2);
         self.channel
-            .saturating_add(self.message.saturating_mul(2))
+            .saturating_add(unproven)
             .saturating_add(heads)
+            .saturating_add(directions)
     }
 }

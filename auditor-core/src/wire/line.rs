@@ -40,6 +40,8 @@ pub(super) struct LineFramer {
     collector: Collector,
     start: u64,
     first: Time,
+    /// The last byte collected.
+    last: u8,
     /// The value began right after a gap, so perhaps within another one: only the end of the
     /// line after it proves it.
     unproven: bool,
@@ -67,6 +69,7 @@ impl LineFramer {
             collector: Collector::new(),
             start: 0,
             first: Time(0),
+            last: 0,
             unproven: false,
             held: None,
         }
@@ -84,6 +87,11 @@ impl LineFramer {
     /// Keeps at most `bytes` of the unfinished value from now on.
     pub(super) fn shrink_to(&mut self, bytes: usize, out: &mut Output) {
         self.collector.shrink_to(bytes, &mut out.budget);
+    }
+
+    /// Whether no value is under way.
+    pub(super) const fn is_between(&self) -> bool {
+        !matches!(self.state, State::Value)
     }
 
     /// The line at hand is not JSON and not of interest.
@@ -114,6 +122,7 @@ impl LineFramer {
                 },
                 State::Value => match self.scanner.scan(rest) {
                     Scan::More => {
+                        self.last = rest.last().copied().unwrap_or(self.last);
                         self.collector
                             .push(rest, out.limits.message, &mut out.budget);
                         return Fed::All;
@@ -252,47 +261,43 @@ impl LineFramer {
 
     /// What came since `start` and ends with `text`, before `end`, is no beginning of JSON.
     fn reject(&mut self, text: &[u8], end: u64, out: &mut Output) {
-        let mut collector = std::mem::take(&mut self.collector);
-        let kept = collector.kept();
-        let several_lines = memchr(b'\n', kept).is_some() || memchr(b'\n', text).is_some();
-        if several_lines && collector.is_whole() {
-            let joined;
-            let all = if kept.is_empty() {
-                text
-            } else {
-                joined = [kept, text].concat();
-                joined.as_slice()
-            };
-            let line = memrchr(b'\n', all).map_or(0, |newline| newline + 1);
-            let (before, line) = all.split_at_checked(line).unwrap_or((all, &[]));
-            let found = self.rescan(before, out);
-            out.quiet(self.from, (before.len() as u64).saturating_sub(found));
-            out.discard(self.from, (before.len() as u64).saturating_sub(found));
-            self.unproven = false;
-            self.state = State::Start { after_gap: false };
-            // One line at most: this cannot come back here.
-            let line_pos = end - line.len() as u64;
-            collector.clear(&mut out.budget);
-            if !matches!(self.feed(line, line_pos, out), Fed::All) {
-                self.skip_line();
-                out.quiet(self.from, line.len() as u64);
-            }
-            return;
-        }
-        if several_lines {
-            let whole_lines = memrchr(b'\n', kept).map_or(0, |newline| newline + 1);
-            self.rescan(kept.get(..whole_lines).unwrap_or_default(), out);
-        }
-        let size = collector.clear(&mut out.budget) + text.len() as u64;
-        out.quiet(self.from, size);
-        out.discard(self.from, size);
-        let joined = self.unproven.then(Vec::new);
-        self.unproven = false;
-        self.state = if text.last() == Some(&b'\n') {
+        let size = end.saturating_sub(self.start);
+        let limit = out.limits.message;
+        let joined = std::mem::take(&mut self.unproven).then(Vec::new);
+        let kept = self.kept(text, limit, out);
+        let line = memrchr(b'\n', &kept).map_or(0, |newline| newline + 1);
+        let (before, line) = kept.split_at_checked(line).unwrap_or((&kept, &[]));
+        let found = self.rescan(before, out);
+        let whole = kept.len() as u64 == size;
+        self.state = if text.last().copied().unwrap_or(self.last) == b'\n' {
             State::Start { after_gap: false }
         } else {
             State::Skip { joined }
         };
+        let mut lost = size.saturating_sub(found);
+        if whole && !before.is_empty() {
+            lost = lost.saturating_sub(line.len() as u64);
+            // One line at most: this cannot come back here.
+            self.state = State::Start { after_gap: false };
+            if !matches!(self.feed(line, end - line.len() as u64, out), Fed::All) {
+                self.skip_line();
+                lost = lost.saturating_add(line.len() as u64);
+            }
+        }
+        out.quiet(self.from, lost);
+        out.discard(self.from, lost);
+    }
+
+    /// The beginning, up to `limit` bytes, of the value that ends with `text`.
+    fn kept(&mut self, text: &[u8], limit: usize, out: &mut Output) -> Vec<u8> {
+        let mut collector = std::mem::take(&mut self.collector);
+        let mut kept = collector.kept().to_vec();
+        if collector.is_whole() {
+            let room = limit.saturating_sub(kept.len());
+            kept.extend_from_slice(text.get(..room).unwrap_or(text));
+        }
+        collector.clear(&mut out.budget);
+        kept
     }
 
     /// Looks for values that begin at the start of a line of a text which was wrongly taken for

@@ -8,8 +8,11 @@ mod collect;
 mod direction;
 mod encoding;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod http1;
+mod http2;
 mod item;
 mod json_scan;
 mod json_text;

@@ -15,6 +15,9 @@ const MAX_NAME: usize = 8;
 /// Bytes kept of the data of an event `endpoint`.
 const MAX_ENDPOINT: usize = 2048;
 
+/// Bytes held apart from an event's data.
+pub(super) const MAX_HELD: usize = MAX_TYPE + MAX_NAME + MAX_ENDPOINT;
+
 /// Where a piece of a stream lies in the transferred bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
@@ -293,7 +296,7 @@ mod tests {
                     exact: true,
                 };
                 let (used, parsed) = parser.parse(piece, place, &mut out);
-                assert!(parser.buffered() <= MAX_NAME + MAX_TYPE + MAX_ENDPOINT);
+                assert!(parser.buffered() <= MAX_HELD);
                 if let Parsed::Event(event) = parsed {
                     let data = String::from_utf8_lossy(&event.data.body).into_owned();
                     events.push((event.kind, data, event.range));
