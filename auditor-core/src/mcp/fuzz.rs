@@ -17,12 +17,12 @@ pub fn fuzz_json_rpc(data: &[u8]) {
     let mut message = line(ChannelId(1), Side::A, Time(1), data);
     for size in [data.len(), data.len() + 1] {
         message.size = size as u64;
-        if let Some(parsed) = message::single(&message, Seen::default(), true) {
+        if let Some(parsed) = message::single(&message, true) {
             assert!(parsed.part.keys.len() <= 64);
             assert!(parsed.method.is_none_or(|method| method.len() <= 256));
             assert!(parsed.target.is_none_or(|target| target.len() <= 2048));
         }
-        let (parsed, _) = message::batch(&message, Seen::default(), true, 8);
+        let (parsed, _) = message::batch(&message, true, 8);
         assert!(parsed.len() <= 8);
     }
 }
@@ -260,7 +260,7 @@ impl World for Strangers {
     fn seen(&self, channel: ChannelId, _from: Side, range: &Range<u64>) -> Seen {
         // Pipes 0 and 1, 2 and 3 are pairs; an end is not always known.
         let (client, server) = (channel.0 / 2, channel.0 / 2 + 4);
-        let (writer, reader) = if channel.0 % 2 == 0 {
+        let (writer, reader) = if channel.0.is_multiple_of(2) {
             (client, server)
         } else {
             (server, client)
@@ -271,7 +271,7 @@ impl World for Strangers {
         };
         Seen {
             writer: Some(actor(writer)),
-            reader: (range.start % 3000 != 0).then(|| actor(reader)),
+            reader: (!range.start.is_multiple_of(3000)).then(|| actor(reader)),
             local: true,
         }
     }

@@ -1,14 +1,15 @@
 //! Sessions over HTTP: streamable HTTP with and without session ids, and legacy HTTP+SSE.
 //!
 //! The requester of a connection is the client. An answer is looked for in its own exchange
-//! first, then in its session (resumed streams, answers on another connection). A session is
-//! named by the server's address and its session id, so the two hops of a proxy stay two
-//! sessions. Without an id the connection stands for the session. Messages of an exchange that
-//! may not be MCP are held until it ends. Bounds: [`EXCHANGES`] a connection, [`HELD`] messages.
+//! first, then in its session (resumed streams, answers on another connection); which session
+//! that is, [`super::http_session`] knows. Messages of an exchange that may not be MCP are held
+//! until it ends. Bounds: [`EXCHANGES`] a connection, [`HELD`] messages an exchange.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
+    budget::Share,
+    http_session::path,
     interaction::{Failure, InteractionId, LostCause, Transport},
     message::{self, Parsed, Shape},
     method::Sender,
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// Exchanges of one connection under way at once; beyond it the oldest is let go.
-const EXCHANGES: usize = 1024;
+pub(super) const EXCHANGES: usize = 1024;
 /// Messages held in an exchange that may not be MCP; beyond it the oldest goes.
 const HELD: usize = 16;
 /// Open interactions looked through for an answer that names no session.
@@ -33,18 +34,20 @@ pub(super) struct Http {
     /// The side that sends requests.
     pub(super) client: Side,
     /// The session of exchanges that name none.
-    session: Option<u64>,
-    exchanges: HashMap<ExchangeId, Exchange>,
+    pub(super) session: Option<u64>,
+    pub(super) exchanges: HashMap<ExchangeId, Exchange>,
 }
 
 /// A request and its response, while they last.
 #[derive(Debug, Default)]
-struct Exchange {
-    session: u64,
+pub(super) struct Exchange {
+    pub(super) session: u64,
     open: Vec<InteractionId>,
-    held: Vec<Parsed>,
+    held: Vec<(Parsed, Share)>,
+    /// Whether it is known to be MCP.
+    proven: bool,
     /// Whether it carries the answers of a legacy HTTP+SSE session.
-    stream: bool,
+    pub(super) stream: bool,
 }
 
 /// Where in an exchange a message was.
@@ -58,6 +61,15 @@ pub(super) struct Context<'a> {
 /// Whether this is the event that tells where a legacy client is to post.
 pub(super) fn is_endpoint_event(message: &Message) -> bool {
     matches!(&message.framing, Framing::Http { part: HttpPart::Event(name), .. } if name == "endpoint")
+}
+
+impl Exchange {
+    pub(super) fn of(session: u64) -> Self {
+        Self {
+            session,
+            ..Self::default()
+        }
+    }
 }
 
 impl Sessions {
@@ -87,17 +99,23 @@ impl Sessions {
         } else if live.proven && (named || path.is_none() || path == live.path.as_deref()) {
             proven = true;
         }
+        let known = self.exchange(channel, context.exchange);
+        if !(proven || known.is_some_and(|exchange| exchange.proven)) {
+            let (parsed, share) = self.share(parsed);
+            if let (Some(exchange), Some(share)) = (self.exchange(channel, context.exchange), share)
+            {
+                if exchange.held.len() == HELD {
+                    exchange.held.remove(0);
+                }
+                exchange.held.push((parsed, share));
+            }
+            return;
+        }
         let Some(exchange) = self.exchange(channel, context.exchange) else {
             return;
         };
-        if !proven {
-            if exchange.held.len() == HELD {
-                exchange.held.remove(0);
-            }
-            exchange.held.push(parsed);
-            return;
-        }
-        for held in std::mem::take(&mut exchange.held) {
+        exchange.proven = true;
+        for (held, _) in std::mem::take(&mut exchange.held) {
             self.http_proven(session, context.exchange, held, now);
         }
         self.http_proven(session, context.exchange, parsed, now);
@@ -193,182 +211,29 @@ impl Sessions {
         if let Some(found) = self.open_request(session, asker, answer) {
             return Some(found);
         }
-        // Neither exchange nor session is known: only if one request on the same server fits.
-        let server = self.live.get(&session)?.server;
+        self.http_elsewhere(session, asker, answer)
+    }
+
+    /// The open request of another session that an answer fits, if only one does: one that names
+    /// no session on the same server (a legacy stream joined late), or the same session under
+    /// another address of its server.
+    fn http_elsewhere(&self, session: u64, asker: Asker, answer: &Parsed) -> Option<InteractionId> {
+        let live = self.live.get(&session)?;
+        let (server, name) = (live.server?, live.info.mcp_session_id.as_ref());
+        let id = &answer.id.as_ref()?.key;
         let mut fitting = self.open.newest().take(SEARCHED).filter(|(_, open)| {
-            open.asker == asker
-                && open.key.as_ref().map(|key| &key.id) == id
-                && self
-                    .live
-                    .get(&open.session)
-                    .is_some_and(|live| live.server == server)
-                && open.interaction.request.as_ref().is_some_and(|request| {
-                    request
-                        .http
-                        .as_ref()
-                        .is_none_or(|head| head.session_id.is_none())
-                })
+            let Some(other) = self.live.get(&open.session) else {
+                return false;
+            };
+            let other_name = other.info.mcp_session_id.as_ref();
+            let fits = match (name, other_name) {
+                (Some(name), Some(other)) => name == other,
+                _ => other.server == Some(server) && (name.is_none() || other_name.is_none()),
+            };
+            fits && open.asker == asker && open.key.as_ref().is_some_and(|key| key.id == *id)
         });
-        let found = fitting.next().filter(|_| server.is_some())?;
-        fitting.next().is_none().then_some(found.0)
-    }
-
-    /// The session an exchange belongs to; begins one if it names a new one.
-    fn http_session(
-        &mut self,
-        channel: ChannelId,
-        client: Side,
-        context: &Context<'_>,
-        parsed: Option<&Parsed>,
-        now: Time,
-    ) -> Option<u64> {
-        let chan = self.channels.get_mut(&channel)?;
-        let server = chan.info.as_ref().and_then(|info| info.socket.as_ref());
-        let server = server.map(|socket| {
-            if client == Side::A {
-                socket.b
-            } else {
-                socket.a
-            }
-        });
-        let http = chan.http.get_or_insert_with(|| Http {
-            client,
-            session: None,
-            exchanges: HashMap::new(),
-        });
-        let default = http.session;
-        let known = http
-            .exchanges
-            .get(&context.exchange)
-            .map(|exchange| exchange.session);
-        let named = context.request.and_then(|head| head.session_id.as_ref());
-        let given = context.response.and_then(|head| head.session_id.as_ref());
-        if let Some(session) = known.filter(|session| self.live.contains_key(session)) {
-            if let Some(id) = given {
-                self.name_session(session, id);
-            }
-            return Some(session);
-        }
-        let initialize = parsed.is_some_and(|parsed| {
-            parsed.shape == Shape::Request && parsed.method.as_deref() == Some("initialize")
-        });
-        let posted = context.request.filter(|head| head.method == "POST");
-        let legacy = posted.and_then(|head| self.legacy_session(server, &head.target));
-        let session = match (named.or(given), legacy) {
-            (_, Some(session)) => session,
-            (Some(id), None) => match self.by_name.get(&(server, id.clone())) {
-                Some(session) => *session,
-                None => {
-                    let session = self.begin_http(client, server, now);
-                    self.name_session(session, id);
-                    session
-                }
-            },
-            (None, None) if initialize => self.begin_http(client, server, now),
-            (None, None) => match default.filter(|session| self.live.contains_key(session)) {
-                Some(session) => session,
-                None => self.begin_http(client, server, now),
-            },
-        };
-        let http = self.channels.get_mut(&channel)?.http.as_mut()?;
-        if named.or(given).is_none() && legacy.is_none() {
-            http.session = Some(session);
-        }
-        if http.exchanges.len() >= EXCHANGES
-            && let Some(oldest) = http.exchanges.keys().min().copied()
-        {
-            http.exchanges.remove(&oldest);
-        }
-        http.exchanges.insert(
-            context.exchange,
-            Exchange {
-                session,
-                ..Exchange::default()
-            },
-        );
-        Some(session)
-    }
-
-    fn begin_http(&mut self, client: Side, server: Option<std::net::SocketAddr>, now: Time) -> u64 {
-        let session = self.new_session(Transport::Http, now);
-        if let Some(live) = self.live.get_mut(&session) {
-            live.server = server;
-            live.orient(client);
-        }
-        session
-    }
-
-    /// Gives a session the id the server chose for it.
-    fn name_session(&mut self, session: u64, id: &str) {
-        let Some(live) = self.live.get_mut(&session) else {
-            return;
-        };
-        if live.info.mcp_session_id.is_none() {
-            Arc::make_mut(&mut live.info).mcp_session_id = Some(id.to_owned());
-            self.by_name.insert((live.server, id.to_owned()), session);
-        }
-    }
-
-    /// Takes the `endpoint` event of legacy HTTP+SSE: posts to that URL belong to this stream.
-    pub(super) fn http_endpoint(&mut self, event: &Message) {
-        let Framing::Http {
-            exchange,
-            part,
-            request,
-            response,
-        } = &event.framing
-        else {
-            return;
-        };
-        let context = Context {
-            exchange: *exchange,
-            part,
-            request: request.as_ref(),
-            response: response.as_ref(),
-        };
-        let (channel, client) = (event.channel, event.from.other());
-        let url = String::from_utf8_lossy(&event.body);
-        // A stream of its own session, whatever else the connection carried.
-        let server = self.server_of(channel, client);
-        let session = self.begin_http(client, server, event.time);
-        self.http_session(channel, client, &context, None, event.time);
-        if let Some(exchange) = self.exchange(channel, *exchange) {
-            exchange.session = session;
-            exchange.stream = true;
-        }
-        let Some(live) = self.live.get_mut(&session) else {
-            return;
-        };
-        live.proven = true;
-        Arc::make_mut(&mut live.info).transport = Transport::Sse;
-        self.name_session(session, endpoint_name(url.trim()));
-    }
-
-    /// The legacy session whose endpoint this target is. Any query key may carry its id.
-    fn legacy_session(&self, server: Option<std::net::SocketAddr>, target: &str) -> Option<u64> {
-        let names = std::iter::once(without_origin(target)).chain(query_values(target));
-        names
-            .filter_map(|name| self.by_name.get(&(server, name.to_owned())))
-            .find(|session| {
-                self.info(**session)
-                    .is_some_and(|info| info.transport == Transport::Sse)
-            })
-            .copied()
-    }
-
-    fn server_of(&self, channel: ChannelId, client: Side) -> Option<std::net::SocketAddr> {
-        let socket = self
-            .channels
-            .get(&channel)?
-            .info
-            .as_ref()?
-            .socket
-            .as_ref()?;
-        Some(if client == Side::A {
-            socket.b
-        } else {
-            socket.a
-        })
+        let (found, _) = fitting.next()?;
+        fitting.next().is_none().then_some(found)
     }
 
     pub(super) fn http_exchange_end(&mut self, end: &ExchangeEnd) {
@@ -491,36 +356,11 @@ impl Sessions {
         self.channels.get_mut(&channel)?.http.as_mut()
     }
 
-    fn exchange(&mut self, channel: ChannelId, exchange: ExchangeId) -> Option<&mut Exchange> {
+    pub(super) fn exchange(
+        &mut self,
+        channel: ChannelId,
+        exchange: ExchangeId,
+    ) -> Option<&mut Exchange> {
         self.http_mut(channel)?.exchanges.get_mut(&exchange)
     }
-}
-
-/// The path of a request target.
-fn path(target: &str) -> &str {
-    let target = without_origin(target);
-    target.split_once('?').map_or(target, |(path, _)| path)
-}
-
-/// A URL without scheme and authority.
-fn without_origin(url: &str) -> &str {
-    match url.split_once("://") {
-        Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
-        None => url,
-    }
-}
-
-fn query_values(target: &str) -> impl Iterator<Item = &str> {
-    let query = target.split_once('?').map_or("", |(_, query)| query);
-    query
-        .split('&')
-        .filter_map(|pair| Some(pair.split_once('=')?.1))
-        .filter(|value| value.len() >= 8)
-}
-
-/// What names a legacy session: the longest query value of its endpoint, else the whole of it.
-fn endpoint_name(url: &str) -> &str {
-    query_values(url)
-        .max_by_key(|value| value.len())
-        .unwrap_or_else(|| without_origin(url))
 }

@@ -7,9 +7,9 @@
 //! [`Limits::candidates`](super::Limits) pipes looked at for one answer.
 
 use super::{
-    line::Lane,
+    lane::Lane,
     method::Sender,
-    session::{Asker, Held, Key},
+    session::{Asker, Held, Key, Live, Waiting},
     sessions::Sessions,
 };
 use crate::{
@@ -41,42 +41,66 @@ impl Sessions {
     /// Tries to find the pipe whose requests are answered on `answers`.
     pub(super) fn try_join(&mut self, answers: ChannelId, now: Time, world: &impl World) {
         let candidates = self.candidates(answers, world);
+        let patience = self.limits.late_request;
         let Some((oldest, newest)) = self.waiting_span(answers) else {
             return;
         };
-        let patient = oldest.after(self.limits.late_request) <= now;
-        let (mut left, mut ready) = (Vec::new(), Vec::new());
-        for (asks, fit) in candidates {
-            match self.answers_fit(asks, answers) {
-                true => ready.push((asks, fit)),
-                // It may only be late; once it had its time, it is ruled out.
-                false if patient => {
-                    if let Some(lane) = self.lane_mut(answers) {
-                        lane.excluded.push(asks);
-                    }
-                    continue;
-                }
-                false => {}
-            }
-            left.push(asks);
-        }
-        match (left.as_slice(), ready.as_slice()) {
-            ([only], [(_, fit)]) if *fit == Fit::Full || patient => {
+        let patient = oldest.after(patience) <= now;
+        if let [(only, fit)] = candidates.as_slice() {
+            // An answer to what was asked before we listened fits nowhere; one that fits is enough.
+            let fits = self.answers_fit(*only, answers).contains(&true);
+            if fits && (*fit == Fit::Full || patient) {
                 self.join(*only, answers, now);
             }
-            (_, []) => {}
-            _ => {
-                let same: Vec<ChannelId> = ready
-                    .iter()
-                    .filter(|(asks, fit)| {
-                        *fit == Fit::Full && self.same_threads(*asks, answers, world)
-                    })
-                    .map(|(asks, _)| *asks)
-                    .collect();
-                if let [asks] = same.as_slice() {
-                    self.vote(*asks, answers, newest, patient, now);
-                }
+            return;
+        }
+        let fits: Vec<Vec<bool>> = candidates
+            .iter()
+            .map(|(asks, _)| self.answers_fit(*asks, answers))
+            .collect();
+        // What fits no pipe at all says nothing about any of them.
+        let telling: Vec<bool> = (0..newest)
+            .map(|at| fits.iter().any(|fits| fits.get(at) == Some(&true)))
+            .collect();
+        let old = self.waiting_longer(answers, now, patience);
+        let mut agreeing = Vec::new();
+        for ((asks, fit), fits) in candidates.iter().zip(&fits) {
+            let misses = |most: usize| {
+                let pairs = telling.iter().zip(fits).take(most);
+                pairs.filter(|(telling, fits)| **telling && !**fits).count()
+            };
+            if misses(old) > 0 && self.lane(*asks).is_some_and(|lane| !lane.gap) {
+                // Its request would have been processed by now, and was not lost.
+                self.exclude(answers, *asks);
+                continue;
             }
+            let ready = misses(newest) == 0 && telling.contains(&true);
+            let agrees = match ready {
+                true => self.same_threads(*asks, answers, world),
+                false => self.same_last_threads(*asks, answers),
+            };
+            if agrees {
+                agreeing.push((*asks, ready && *fit == Fit::Full));
+            }
+        }
+        if let [(asks, true)] = agreeing.as_slice() {
+            self.vote(*asks, answers, newest, patient, now);
+        }
+    }
+
+    /// Rules out that one pipe asks what another answers.
+    fn exclude(&mut self, answers: ChannelId, asks: ChannelId) {
+        let limit = self.limits.candidates;
+        let mut excluded = match self.lane_mut(answers) {
+            Some(lane) => std::mem::take(&mut lane.excluded),
+            None => return,
+        };
+        if excluded.len() >= limit {
+            excluded.retain(|pipe| self.unjoined.contains(pipe));
+        }
+        excluded.push(asks);
+        if let Some(lane) = self.lane_mut(answers) {
+            lane.excluded = excluded;
         }
     }
 
@@ -137,33 +161,41 @@ impl Sessions {
 
     /// Since when answers wait on a pipe, and how many of them.
     fn waiting_span(&self, answers: ChannelId) -> Option<(Time, usize)> {
-        let session = self.channels.get(&answers)?.line.as_ref()?.session;
-        let waiting = &self.live.get(&session)?.waiting;
+        let waiting = &self.line_live(answers)?.waiting;
         Some((waiting.front()?.since, waiting.len()))
     }
 
-    /// Whether every answer that waits on `answers` names an earlier request on `asks`.
-    fn answers_fit(&self, asks: ChannelId, answers: ChannelId) -> bool {
-        let session = |id| Some(self.channels.get(&id)?.line.as_ref()?.session);
-        let (Some(asking), Some(answering)) = (session(asks), session(answers)) else {
-            return false;
-        };
-        let (Some(asking), Some(answering)) = (self.live.get(&asking), self.live.get(&answering))
+    /// How many of the answers that wait on a pipe do so for longer than this.
+    fn waiting_longer(&self, answers: ChannelId, now: Time, patience: u64) -> usize {
+        let live = self.line_live(answers);
+        let old = |waiting: &&Waiting| waiting.since.after(patience) <= now;
+        live.map_or(0, |live| live.waiting.iter().take_while(old).count())
+    }
+
+    /// For each answer that waits on `answers`, whether it names an earlier request on `asks`.
+    fn answers_fit(&self, asks: ChannelId, answers: ChannelId) -> Vec<bool> {
+        let (Some(asking), Some(answering)) = (self.line_live(asks), self.line_live(answers))
         else {
-            return false;
+            return Vec::new();
         };
-        answering.waiting.iter().all(|waiting| {
-            let Some(id) = &waiting.parsed.id else {
-                return true;
-            };
-            let key = Key {
-                asker: Asker::Lane(asks, Side::A),
-                id: id.key.clone(),
-            };
-            let open = asking.open.get(&key).and_then(|id| self.open.get(*id));
-            let request = open.and_then(|open| open.interaction.request.as_ref());
-            request.is_some_and(|request| request.first <= waiting.parsed.part.time)
-        })
+        let fits = |waiting: &Waiting| {
+            let id = waiting.parsed.id.as_ref()?.key.clone();
+            let asker = Asker::Lane(asks, Side::A);
+            let open = self.open.get(*asking.open.get(&Key { asker, id })?)?;
+            let request = open.interaction.request.as_ref()?;
+            Some(request.first <= waiting.parsed.part.time)
+        };
+        answering
+            .waiting
+            .iter()
+            .map(|waiting| fits(waiting).unwrap_or(false))
+            .collect()
+    }
+
+    /// The session of a channel that carries lines.
+    fn line_live(&self, channel: ChannelId) -> Option<&Live> {
+        let line = self.channels.get(&channel)?.line.as_ref()?;
+        self.live.get(&line.session)
     }
 
     /// Whether the newest answer was written by the thread that read its request, and read by the
@@ -184,6 +216,15 @@ impl Sessions {
             Some(asker == reader && server == writer)
         };
         ends().unwrap_or(false)
+    }
+
+    /// Whether the threads last seen at the ends of two pipes are the same.
+    fn same_last_threads(&self, asks: ChannelId, answers: ChannelId) -> bool {
+        let (Some(asks), Some(answers)) = (self.lane(asks), self.lane(answers)) else {
+            return false;
+        };
+        let meet = |a: &[Actor], b: &[Actor]| a.iter().any(|actor| b.contains(actor));
+        meet(&asks.readers, &answers.writers) && meet(&asks.writers, &answers.readers)
     }
 
     /// Makes one session of two pipes.

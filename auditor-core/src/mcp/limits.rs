@@ -15,8 +15,11 @@ pub struct Limits {
     /// Messages of one session that wait: for evidence that it is MCP, or answers for their
     /// request. At the bound the oldest goes: dropped if it may not be MCP, else reported unpaired.
     pub waiting: usize,
-    /// Bytes of bodies that wait, in one session; beyond it bodies are not kept.
-    pub waiting_bytes: usize,
+    /// Bytes held by all messages that wait, a kilobyte for each and its body. At the bound bodies
+    /// are not kept; then what may not be MCP is dropped, and answers are reported unpaired.
+    pub held_bytes: usize,
+    /// Bytes of the bodies of all open requests. At the bound bodies are not kept.
+    pub body_bytes: usize,
     /// Messages in one batch. The rest is reported as a gap.
     pub batch: usize,
     /// Pipes of one process that are looked at to find where an answer belongs. Beyond it the
@@ -45,7 +48,8 @@ impl Default for Limits {
             open_per_session: 4096,
             open: 32_768,
             waiting: 256,
-            waiting_bytes: 1 << 20,
+            held_bytes: 16 << 20,
+            body_bytes: 64 << 20,
             batch: 4096,
             candidates: 256,
             open_report: 1000 * MILLISECOND,

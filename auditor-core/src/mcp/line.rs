@@ -4,87 +4,25 @@
 //! [`super::join`] finds that they belong together; until then answers wait. Which role speaks in
 //! a direction is learnt from the first message that only one role sends.
 
-use std::{collections::VecDeque, ops::Range};
+use std::collections::VecDeque;
 
 use super::{
     interaction::{Direction, Failure, InteractionId, LostCause, Transport},
+    lane::Line,
     message::{Parsed, Shape},
     method::Sender,
     session::{Asker, Held, Key, direction},
-    sessions::{Sessions, answering, lost},
+    sessions::{Sessions, lost},
 };
 use crate::{
     audit::World,
-    key::{Actor, ChannelId, ProcessKey, Side, Time},
+    key::{ChannelId, Side, Time},
     stream::{ChannelKind, GapCause},
     wire::Gap,
 };
 
-/// A channel that carries lines.
-#[derive(Debug)]
-pub(super) struct Line {
-    pub(super) session: u64,
-    /// Whether it is a pipe: only `A` sends.
-    pub(super) one_way: bool,
-    pub(super) lanes: [Lane; 2],
-    /// For a pipe: the pipe of the other direction.
-    pub(super) partner: Option<ChannelId>,
-    /// For a terminal: hashes of the last lines, to know their echo.
-    echo: Option<VecDeque<(Side, [u8; 32])>>,
-}
-
-/// One direction of a channel that carries lines.
-#[derive(Debug, Default)]
-pub(super) struct Lane {
-    pub(super) writers: Vec<Actor>,
-    pub(super) readers: Vec<Actor>,
-    /// The role that sends here.
-    pub(super) role: Option<Sender>,
-    /// A message of which an end was not seen yet.
-    pub(super) unseen: Option<Range<u64>>,
-    /// Pipes that cannot be the other direction.
-    pub(super) excluded: Vec<ChannelId>,
-    /// The pipe that threads point to, and how many answers said so.
-    pub(super) vote: Option<(ChannelId, u32)>,
-}
-
-/// Processes remembered at one end of a lane; the oldest goes.
-const ACTORS: usize = 4;
-const ECHOES: usize = 16;
-
-impl Lane {
-    /// Notes who moved a message; returns the processes that are new here.
-    pub(super) fn note(&mut self, ends: [Option<Actor>; 2]) -> Vec<ProcessKey> {
-        let mut new = Vec::new();
-        for (actors, actor) in [&mut self.writers, &mut self.readers].into_iter().zip(ends) {
-            let Some(actor) = actor else { continue };
-            match actors
-                .iter_mut()
-                .find(|known| known.process == actor.process)
-            {
-                Some(known) => known.tid = actor.tid,
-                None => {
-                    if actors.len() == ACTORS {
-                        actors.remove(0);
-                    }
-                    actors.push(actor);
-                    new.push(actor.process);
-                }
-            }
-        }
-        new
-    }
-}
-
-impl Line {
-    /// Every process seen at an end.
-    pub(super) fn processes(&self) -> impl Iterator<Item = ProcessKey> {
-        self.lanes
-            .iter()
-            .flat_map(|lane| lane.writers.iter().chain(&lane.readers))
-            .map(|actor| actor.process)
-    }
-}
+/// Bytes of a body that are kept before a session is known to be MCP.
+const SMALL: usize = 4096;
 
 impl Sessions {
     pub(super) fn line_message(&mut self, parsed: Parsed, now: Time, world: &impl World) {
@@ -117,11 +55,28 @@ impl Sessions {
         live.last = now;
         if parsed.shape == Shape::Response && unjoined {
             self.wait(session, parsed, now);
-            self.try_join(channel, now, world);
+            let live = self.live.get(&session);
+            let waiting = live.map_or(0, |live| live.waiting.len());
+            // While it stays ambiguous each answer makes looking dearer: the timer looks, too.
+            if waiting <= 8 || waiting.is_power_of_two() {
+                self.try_join(channel, now, world);
+            }
         } else if live.proven {
             self.line_proven(session, parsed, now);
         } else {
-            self.hold(session, Held::Message(Box::new(parsed)));
+            // Bodies of what may not be MCP are not kept beyond a small size.
+            let mut parsed = parsed;
+            parsed.part.body = parsed.part.body.take().filter(|body| body.len() <= SMALL);
+            if let (parsed, Some(share)) = self.share(parsed) {
+                let parsed = Box::new(parsed);
+                self.hold(
+                    session,
+                    Held::Message {
+                        parsed,
+                        _share: share,
+                    },
+                );
+            }
         }
     }
 
@@ -188,7 +143,7 @@ impl Sessions {
         if line.one_way {
             return line.partner.map(|partner| Asker::Lane(partner, Side::A));
         }
-        Some(Asker::Lane(channel, answering(from)))
+        Some(Asker::Lane(channel, from.other()))
     }
 
     /// The role that sent a message.
@@ -242,86 +197,6 @@ impl Sessions {
         Some(session)
     }
 
-    /// Whether a line on a terminal is the echo of one that went the other way.
-    fn is_echo(&mut self, parsed: &Parsed) -> bool {
-        let (channel, from) = (parsed.part.channel, parsed.part.from);
-        let line = self
-            .channels
-            .get_mut(&channel)
-            .and_then(|chan| chan.line.as_mut());
-        let Some(echo) = line.and_then(|line| line.echo.as_mut()) else {
-            return false;
-        };
-        let twin = (from.other(), parsed.part.sha256);
-        if let Some(at) = echo.iter().position(|known| *known == twin) {
-            echo.remove(at);
-            return true;
-        }
-        if echo.len() == ECHOES {
-            echo.pop_front();
-        }
-        echo.push_back((from, parsed.part.sha256));
-        false
-    }
-
-    /// Notes who moved bytes of a lane, and indexes processes that are new there.
-    pub(super) fn note_actors(
-        &mut self,
-        channel: ChannelId,
-        from: Side,
-        ends: [Option<Actor>; 2],
-        range: Option<&Range<u64>>,
-    ) {
-        let line = self
-            .channels
-            .get_mut(&channel)
-            .and_then(|chan| chan.line.as_mut());
-        let Some(line) = line else { return };
-        let lane = &mut line.lanes[from.index()];
-        if let Some(range) = range.filter(|_| line.one_way && line.partner.is_none())
-            && (ends[0].is_none() || ends[1].is_none())
-        {
-            lane.unseen = Some(range.clone());
-        }
-        for process in lane.note(ends) {
-            let channels = self.by_process.entry(process).or_default();
-            if !channels.contains(&channel) {
-                channels.push(channel);
-            }
-        }
-    }
-
-    /// Learns the role that sends in one direction, and with it the other direction's.
-    pub(super) fn note_role(&mut self, channel: ChannelId, from: Side, role: Sender) {
-        let line = self
-            .channels
-            .get_mut(&channel)
-            .and_then(|chan| chan.line.as_mut());
-        let Some(line) = line else { return };
-        line.lanes[from.index()].role.get_or_insert(role);
-        let (one_way, session, partner) = (line.one_way, line.session, line.partner);
-        let other = if role == Sender::Client {
-            Sender::Server
-        } else {
-            Sender::Client
-        };
-        if one_way {
-            let partner = partner.and_then(|id| self.channels.get_mut(&id));
-            if let Some(line) = partner.and_then(|chan| chan.line.as_mut()) {
-                line.lanes[Side::A.index()].role.get_or_insert(other);
-            }
-        } else {
-            line.lanes[from.other().index()].role.get_or_insert(other);
-            if let Some(live) = self.live.get_mut(&session) {
-                live.orient(if role == Sender::Client {
-                    from
-                } else {
-                    from.other()
-                });
-            }
-        }
-    }
-
     /// Notes that a session is MCP; what was held so far is reported.
     pub(super) fn prove(&mut self, session: u64, now: Time) {
         let Some(live) = self.live.get_mut(&session).filter(|live| !live.proven) else {
@@ -330,7 +205,7 @@ impl Sessions {
         live.proven = true;
         for held in std::mem::take(&mut live.held) {
             match held {
-                Held::Message(parsed) => self.line_proven(session, *parsed, now),
+                Held::Message { parsed, .. } => self.line_proven(session, *parsed, now),
                 Held::Gap(gap) => self.report_gap(session, gap),
             }
         }
@@ -345,22 +220,19 @@ impl Sessions {
         if live.held.len() >= limit {
             live.held.pop_front();
         }
-        let mut held = held;
-        if let Held::Message(parsed) = &mut held {
-            // Bodies of what may not be MCP are not kept beyond a small size.
-            parsed.part.body = parsed.part.body.take().filter(|body| body.len() <= 4096);
-        }
         live.held.push_back(held);
     }
 
     pub(super) fn line_gap(&mut self, gap: Gap) {
         let line = self
             .channels
-            .get(&gap.channel)
-            .and_then(|chan| chan.line.as_ref());
-        let Some(session) = line.map(|line| line.session) else {
+            .get_mut(&gap.channel)
+            .and_then(|chan| chan.line.as_mut());
+        let Some(line) = line else {
             return;
         };
+        line.lanes[gap.from.index()].gap = true;
+        let session = line.session;
         if let Some(asker) = self.asked_by_peer(gap.channel, gap.from) {
             self.mark_gap(session, asker);
         }
@@ -453,34 +325,6 @@ impl Sessions {
     fn fail_asked(&mut self, session: u64, asker: Asker, cause: LostCause) {
         for id in self.asked(session, asker) {
             self.fail(id, Failure::Lost(cause));
-        }
-    }
-
-    /// A process ended a while ago: where it was the only one at an end, nothing more can come.
-    pub(super) fn process_exited(&mut self, process: ProcessKey) {
-        for channel in self.by_process.remove(&process).unwrap_or_default() {
-            let line = self
-                .channels
-                .get_mut(&channel)
-                .and_then(|chan| chan.line.as_mut());
-            let Some(line) = line else { continue };
-            let mut deserted = false;
-            for actors in line
-                .lanes
-                .iter_mut()
-                .flat_map(|lane| [&mut lane.writers, &mut lane.readers])
-            {
-                let before = actors.len();
-                actors.retain(|actor| actor.process != process);
-                deserted |= before > 0 && actors.is_empty();
-            }
-            if deserted {
-                let session = line.session;
-                let all = self.live.get(&session).map(|live| live.all.clone());
-                for id in all.unwrap_or_default() {
-                    self.fail(id, Failure::Lost(LostCause::Exited));
-                }
-            }
         }
     }
 }

@@ -1,32 +1,23 @@
-//! Reads one JSON-RPC message: what it is, and the facts an interaction keeps of it.
+//! Reads one JSON-RPC 2.0 message, or a batch of them: its shape, its id, its part of the event.
 //!
-//! Content is walked, not built: of `params` and `result` only names, counts and the few fields
-//! below are kept, each cut to a stated length. Where a key occurs twice the last one counts, as
-//! it does for most receivers. Of a truncated message it gives what the prefix holds.
+//! What is kept of `params` and `result` is in [`super::content`]. Where a key occurs twice the
+//! last one counts, as it does for most receivers. Of a truncated message it gives what the prefix
+//! holds, and never guesses the rest.
 
-use std::{borrow::Cow, hash::BuildHasher, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{
+    content::shorten,
     interaction::{Failure, Outcome, Part, Peer},
     json::Value,
-    method::{self, Method, Proof, Sender, Target},
+    method::{Method, Sender},
 };
-use crate::{
-    audit::Seen,
-    wire::{Framing, HttpHead, HttpPart, Message},
-};
+use crate::wire::{Framing, HttpHead, HttpPart, Message};
 
-const METHOD_BYTES: usize = 256;
 const ID_BYTES: usize = 256;
-const TARGET_BYTES: usize = 2048;
-const ERROR_BYTES: usize = 1024;
-const PEER_BYTES: usize = 256;
-const VERSION_BYTES: usize = 64;
-const KEYS: usize = 64;
-const KEY_BYTES: usize = 128;
 
 /// The three shapes of JSON-RPC messages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,21 +78,16 @@ impl Parsed {
 }
 
 /// Reads a message that is not a batch. `None` if it is not JSON-RPC 2.0.
-pub(super) fn single(message: &Message, seen: Seen, bodies: bool) -> Option<Parsed> {
+pub(super) fn single(message: &Message, bodies: bool) -> Option<Parsed> {
     let (value, _) = Value::first(&message.body)?;
-    let part = part(message, seen, bodies);
+    let part = part(message, bodies);
     read(value, part, message.is_truncated())
 }
 
 /// Reads the messages of a batch, at most `limit`. Elements that are not JSON-RPC are left out.
 ///
 /// The second value is the number of bytes beyond the limit.
-pub(super) fn batch(
-    message: &Message,
-    seen: Seen,
-    bodies: bool,
-    limit: usize,
-) -> (Vec<Parsed>, u64) {
+pub(super) fn batch(message: &Message, bodies: bool, limit: usize) -> (Vec<Parsed>, u64) {
     let Some(elements) = Value::first(&message.body).and_then(|(value, _)| value.elements()) else {
         return (Vec::new(), 0);
     };
@@ -112,7 +98,7 @@ pub(super) fn batch(
             rest += element.text.len() as u64;
             continue;
         }
-        let mut part = part(message, seen, false);
+        let mut part = part(message, false);
         part.bytes = element.text.len() as u64;
         part.sha256 = Sha256::digest(element.text).into();
         part.body = bodies.then(|| message.body.slice_ref(element.text));
@@ -129,7 +115,7 @@ pub(super) fn is_batch(body: &Bytes) -> bool {
     body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
 }
 
-fn part(message: &Message, seen: Seen, bodies: bool) -> Part {
+fn part(message: &Message, bodies: bool) -> Part {
     let http = match &message.framing {
         Framing::Line => None,
         Framing::Http {
@@ -151,8 +137,8 @@ fn part(message: &Message, seen: Seen, bodies: bool) -> Part {
         items: None,
         body: bodies.then(|| message.body.clone()),
         truncated: message.is_truncated(),
-        writer: seen.writer,
-        reader: seen.reader,
+        writer: None,
+        reader: None,
         http,
     }
 }
@@ -219,228 +205,8 @@ fn read(value: Value<'_>, part: Part, cut: bool) -> Option<Parsed> {
     Some(parsed)
 }
 
-impl Parsed {
-    fn request(&mut self, name: Cow<'_, str>, params: Option<Value<'_>>, cut: bool) {
-        let known = method::find(&name);
-        let notifies = method::is_notification(&name);
-        self.shape = match &self.id {
-            // Some serialisers write `"id":null` into notifications.
-            Some(id) if !(notifies && id.text == "null") => Shape::Request,
-            // In a prefix the id may lie beyond the cut: the method decides.
-            None if cut && !notifies && known.is_some() => Shape::Request,
-            _ => Shape::Notification,
-        };
-        self.known = known;
-        self.method = Some(shorten(name, METHOD_BYTES));
-        let mut version = None;
-        if let Some(members) = params.and_then(Value::members) {
-            let (mut arguments, mut reference, mut target) = (None, None, None);
-            let wanted: &[u8] = match known.map_or(Target::None, |known| known.target) {
-                Target::Name => b"name",
-                Target::Uri => b"uri",
-                Target::Task => b"taskId",
-                Target::Level => b"level",
-                Target::Reference | Target::None => b"",
-            };
-            let mut keys = Vec::new();
-            for (key, value) in members {
-                match &*key {
-                    b"_meta" => {
-                        self.meta(value);
-                        continue;
-                    }
-                    b"arguments" => arguments = Some(value),
-                    b"ref" => reference = Some(value),
-                    b"requestId" => self.cancels = Some(id(value).key),
-                    b"requestState" => self.state = Some(hash(value.text)),
-                    b"inputResponses" => self.resumes = true,
-                    b"protocolVersion" => version = value.string(),
-                    b"clientInfo" => self.claims().client_info = peer(value),
-                    _ => {}
-                }
-                if !wanted.is_empty() && *key == *wanted {
-                    target = value.string();
-                }
-                note_key(&mut keys, &key);
-            }
-            match known.map_or(Target::None, |known| known.target) {
-                Target::Reference => target = reference.and_then(reference_target),
-                Target::Name => keys.clear(),
-                _ => {}
-            }
-            if let Some(arguments) = arguments.and_then(Value::members) {
-                keys.clear();
-                arguments.for_each(|(key, _)| note_key(&mut keys, &key));
-            }
-            keys.sort_unstable();
-            keys.dedup();
-            self.part.keys = keys;
-            self.target = target.map(|target| shorten(target, TARGET_BYTES));
-        }
-        if self.target.is_none() && self.part.truncated {
-            let name = self
-                .part
-                .http
-                .as_ref()
-                .and_then(|head| head.mcp_name.clone());
-            self.target = name.map(|name| shorten(Cow::Owned(name), TARGET_BYTES));
-        }
-        let Some(known) = known else { return };
-        if known.name != "notifications/cancelled" {
-            self.cancels = None;
-        }
-        let proven = match known.proof {
-            Proof::Strong => true,
-            Proof::Weak => false,
-            Proof::Initialize => version.as_deref().is_some_and(is_revision),
-        };
-        if known.proof == Proof::Initialize && proven {
-            self.claims().protocol_version = version.map(|v| shorten(v, VERSION_BYTES));
-        }
-        self.strong |= proven;
-        if known.sender != Sender::Either {
-            self.sender = Some(known.sender);
-        }
-    }
-
-    fn response(&mut self, result: Option<Value<'_>>, error: Option<Value<'_>>) {
-        self.shape = Shape::Response;
-        // Some servers write both with one of them null.
-        if let Some(error) = error.filter(|error| !error.is_null() || result.is_none()) {
-            self.outcome = Outcome::Failure(failure(error));
-            return;
-        }
-        self.outcome = Outcome::Success;
-        let Some(members) = result.and_then(Value::members) else {
-            return;
-        };
-        let (mut version, mut server, mut supported) = (None, None, false);
-        let mut keys = Vec::new();
-        for (key, value) in members {
-            match &*key {
-                b"_meta" => {
-                    self.meta(value);
-                    continue;
-                }
-                b"isError" if value.is_true() => self.outcome = Outcome::Failure(Failure::Tool),
-                b"resultType" if value.text == b"\"input_required\"" => {
-                    self.outcome = Outcome::InputRequired;
-                }
-                b"requestState" => self.state = Some(hash(value.text)),
-                b"protocolVersion" => version = value.string(),
-                b"serverInfo" => server = peer(value),
-                b"supportedVersions" => supported = value.text.first() == Some(&b'['),
-                b"content" | b"contents" | b"messages" | b"prompts" | b"resourceTemplates"
-                | b"resources" | b"roots" | b"tasks" | b"tools" => {
-                    if let Some(elements) = value.elements() {
-                        self.part.items = Some(elements.count() as u64);
-                    }
-                }
-                b"completion" => self.part.items = completion_values(value),
-                _ => {}
-            }
-            note_key(&mut keys, &key);
-        }
-        let has = |name: &str| keys.iter().any(|key| key == name);
-        if has("capabilities") {
-            if let Some(version) = version.filter(|version| is_revision(version)) {
-                self.strong = true;
-                self.sender = Some(Sender::Server);
-                let claims = self.claims();
-                claims.protocol_version = Some(shorten(version, VERSION_BYTES));
-                claims.server_info = server;
-            } else if supported {
-                self.strong = true;
-                self.sender = Some(Sender::Server);
-                if server.is_some() {
-                    self.claims().server_info = server;
-                }
-            }
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        self.part.keys = keys;
-    }
-
-    /// Reads `_meta` of `params` or of `result`.
-    fn meta(&mut self, meta: Value<'_>) {
-        for (key, value) in meta.members().into_iter().flatten() {
-            if &*key == b"traceparent" {
-                self.traceparent = value.string().map(|text| shorten(text, VERSION_BYTES));
-            }
-            let Some(name) = key.strip_prefix(b"io.modelcontextprotocol/") else {
-                continue;
-            };
-            self.strong = true;
-            match name {
-                b"protocolVersion" => {
-                    self.sender = Some(Sender::Client);
-                    self.claims().protocol_version = value
-                        .string()
-                        .map(|version| shorten(version, VERSION_BYTES));
-                }
-                b"clientInfo" => {
-                    self.sender = Some(Sender::Client);
-                    self.claims().client_info = peer(value);
-                }
-                b"clientCapabilities" => self.sender = Some(Sender::Client),
-                b"serverInfo" => {
-                    self.sender = Some(Sender::Server);
-                    self.claims().server_info = peer(value);
-                }
-                b"subscriptionId" => self.sender = Some(Sender::Server),
-                _ => {}
-            }
-        }
-    }
-
-    fn claims(&mut self) -> &mut Claims {
-        self.claims.get_or_insert_with(Box::default)
-    }
-}
-
-fn completion_values(value: Value<'_>) -> Option<u64> {
-    let (_, values) = value.members()?.find(|(key, _)| &**key == b"values")?;
-    Some(values.elements()?.count() as u64)
-}
-
-fn reference_target(reference: Value<'_>) -> Option<Cow<'_, str>> {
-    let mut found = None;
-    for (key, value) in reference.members()? {
-        if matches!(&*key, b"name" | b"uri") {
-            found = value.string();
-        }
-    }
-    found
-}
-
-fn failure(error: Value<'_>) -> Failure {
-    let (mut code, mut message) = (0, String::new());
-    for (key, value) in error.members().into_iter().flatten() {
-        match &*key {
-            b"code" => code = value.integer().unwrap_or(0),
-            b"message" => message = shorten(value.string().unwrap_or_default(), ERROR_BYTES),
-            _ => {}
-        }
-    }
-    Failure::Error { code, message }
-}
-
-fn peer(value: Value<'_>) -> Option<Peer> {
-    let mut peer = Peer::default();
-    for (key, value) in value.members()? {
-        let field = match &*key {
-            b"name" => &mut peer.name,
-            b"version" => &mut peer.version,
-            _ => continue,
-        };
-        *field = shorten(value.string().unwrap_or_default(), PEER_BYTES);
-    }
-    Some(peer)
-}
-
 /// Reads an id. Equal strings in different escapes, and 1 and 1.0, get the same key.
-fn id(value: Value<'_>) -> Id {
+pub(super) fn id(value: Value<'_>) -> Id {
     let text = String::from_utf8_lossy(value.text);
     let key = match value.text.first() {
         Some(b'"') if value.text.contains(&b'\\') => {
@@ -479,41 +245,6 @@ fn id(value: Value<'_>) -> Id {
         key: text.clone().into_boxed_str(),
         text,
     }
-}
-
-fn note_key(keys: &mut Vec<String>, key: &[u8]) {
-    if keys.len() < KEYS {
-        keys.push(shorten(String::from_utf8_lossy(key), KEY_BYTES));
-    }
-}
-
-/// Whether this looks like a revision of MCP: `2025-11-25`.
-fn is_revision(version: &str) -> bool {
-    version.len() == 10
-        && version.bytes().enumerate().all(|(at, byte)| match at {
-            4 | 7 => byte == b'-',
-            _ => byte.is_ascii_digit(),
-        })
-}
-
-/// Cuts a text to at most `limit` bytes, at the border of a character.
-fn shorten(text: Cow<'_, str>, limit: usize) -> String {
-    if text.len() <= limit {
-        return text.into_owned();
-    }
-    let end = (0..=limit)
-        .rev()
-        .find(|&end| text.is_char_boundary(end))
-        .unwrap_or(0);
-    text.get(..end).unwrap_or_default().to_owned()
-}
-
-/// A keyed hash, so that no sender can make two values collide.
-fn hash(bytes: &[u8]) -> u64 {
-    static STATE: std::sync::OnceLock<std::hash::RandomState> = std::sync::OnceLock::new();
-    STATE
-        .get_or_init(std::hash::RandomState::new)
-        .hash_one(bytes)
 }
 
 /// Whether an HTTP head is one that only MCP has.

@@ -4,17 +4,23 @@
 //! method that only MCP has, an HTTP head or a `_meta` key of MCP, or an answer to such: other
 //! JSON-RPC makes no interaction. All bounds are in [`Limits`].
 
+mod budget;
+mod content;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
+mod http_session;
 mod interaction;
 mod join;
 mod json;
+mod lane;
 mod limits;
 mod line;
 mod message;
 mod method;
 mod open;
+mod pairing;
+mod round_trip;
 mod session;
 mod sessions;
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The interactions that wait for their answer, and the queue of those that are reported.
 //!
 //! Knows nothing of channels and processes. Interactions are numbered as they begin, so the
-//! smallest number is the oldest. Bounds: [`Limits::open`] in all, one entry a request; the queue
-//! of reports is drained by the caller after every input.
+//! smallest number is the oldest. Bounds: [`Limits::open`] in all, one entry a request, and
+//! [`Limits::body_bytes`]; the queue of reports is drained by the caller after every input.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
+    budget::{Budget, Share},
     interaction::{Failure, Interaction, InteractionId, Kind, LostCause, Outcome, Session, Stage},
     limits::Limits,
     message::{Parsed, Shape},
@@ -31,12 +32,14 @@ pub(super) struct Open {
     pub(super) cancelled: bool,
     /// Why it has no answer, when its time is over.
     pub(super) expires: LostCause,
+    _share: Option<Share>,
 }
 
 /// All open interactions, and the reports that are ready.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct OpenTable {
     open: BTreeMap<InteractionId, Open>,
+    bodies: Budget,
     ready: VecDeque<Interaction>,
     next: u64,
     /// All before this one were reported as open, or will not be.
@@ -44,6 +47,17 @@ pub(super) struct OpenTable {
 }
 
 impl OpenTable {
+    /// Creates the table; bodies of open requests take at most `body_bytes`.
+    pub(super) fn new(body_bytes: usize) -> Self {
+        Self {
+            open: BTreeMap::new(),
+            bodies: Budget::new(body_bytes),
+            ready: VecDeque::new(),
+            next: 0,
+            reported: 0,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
@@ -80,8 +94,13 @@ impl OpenTable {
         session: &Arc<Session>,
         direction: super::Direction,
         (asker, key): (Asker, Option<Key>),
-        parsed: Parsed,
+        mut parsed: Parsed,
     ) -> InteractionId {
+        let size = parsed.part.body.as_ref().map_or(0, bytes::Bytes::len);
+        let share = self.bodies.take(size);
+        if share.is_none() {
+            parsed.part.body = None;
+        }
         let mut interaction = blank(self.number(), Kind::Request, session, direction);
         interaction.stage = Stage::Open;
         let id = interaction.id;
@@ -94,6 +113,7 @@ impl OpenTable {
             gap: false,
             cancelled: false,
             expires: LostCause::NoResponse,
+            _share: share,
         };
         self.open.insert(id, open);
         id
@@ -136,9 +156,8 @@ impl OpenTable {
     }
 
     /// Reports an interaction as answered.
-    pub(super) fn answer(&mut self, open: Open, session: &Arc<Session>, answer: Parsed) {
+    pub(super) fn answer(&mut self, open: Open, answer: Parsed) {
         let mut interaction = open.interaction;
-        interaction.session = Arc::clone(session);
         interaction.stage = Stage::Final;
         interaction.response = Some(answer.part);
         interaction.outcome = answer.outcome;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    budget::Share,
     interaction::{Direction, InteractionId, Session, Transport},
     message::{Claims, Parsed},
     method::Sender,
@@ -18,6 +19,9 @@ use crate::{
     key::{ChannelId, Side, Time},
     wire::Gap,
 };
+
+/// The address of an HTTP server, and the network namespace in which it was seen.
+pub(super) type Server = (SocketAddr, u32);
 
 /// Who asked: ids are unique per asker only.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -38,7 +42,7 @@ pub(super) struct Key {
 /// Something that cannot be reported yet.
 #[derive(Debug)]
 pub(super) enum Held {
-    Message(Box<Parsed>),
+    Message { parsed: Box<Parsed>, _share: Share },
     Gap(Gap),
 }
 
@@ -47,6 +51,7 @@ pub(super) enum Held {
 pub(super) struct Waiting {
     pub(super) parsed: Parsed,
     pub(super) since: Time,
+    pub(super) _share: Share,
 }
 
 /// A session while it lives.
@@ -65,11 +70,10 @@ pub(super) struct Live {
     pub(super) held: VecDeque<Held>,
     /// Answers whose request is not known, in order.
     pub(super) waiting: VecDeque<Waiting>,
-    pub(super) waiting_bytes: usize,
     /// When something was last heard.
     pub(super) last: Time,
     /// The server's address, for sessions over TCP.
-    pub(super) server: Option<SocketAddr>,
+    pub(super) server: Option<Server>,
     /// For HTTP without a session id: the path that was proven to be MCP.
     pub(super) path: Option<String>,
 }
@@ -93,7 +97,6 @@ impl Live {
             all: BTreeSet::new(),
             held: VecDeque::new(),
             waiting: VecDeque::new(),
-            waiting_bytes: 0,
             last: now,
             server: None,
             path: None,

@@ -4,27 +4,25 @@
 //! each other; owns the tables both share. Every table has its bound in [`Limits`].
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
-    hash::{BuildHasher, RandomState},
-    net::SocketAddr,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
 use super::{
-    http::Http,
-    interaction::{
-        Direction, Failure, Interaction, InteractionId, LostCause, Outcome, Session, Transport,
-    },
+    budget::Budget,
+    http::{self, Http},
+    interaction::{Failure, Interaction, InteractionId, LostCause, Session, Transport},
+    lane::Line,
     limits::Limits,
-    line::Line,
     message::{self, Parsed},
-    open::{Open, OpenTable},
-    session::{Asker, Key, Live, Waiting},
+    open::OpenTable,
+    round_trip::RoundTrips,
+    session::{Live, Server},
 };
 use crate::{
     audit::World,
-    key::{ChannelId, ProcessKey, Side, Time},
-    stream::{Channel, ChannelKind, EndCause},
+    key::{ChannelId, ProcessKey, Time},
+    stream::{Channel, ChannelKind, EndCause, GapCause},
     wire::{Framing, Gap, Item, Message},
 };
 
@@ -46,9 +44,11 @@ pub struct Sessions {
     /// Pipes whose other direction is not known yet.
     pub(super) unjoined: BTreeSet<ChannelId>,
     /// HTTP sessions by server address and session id.
-    pub(super) by_name: HashMap<(Option<SocketAddr>, String), u64>,
+    pub(super) by_name: HashMap<(Option<Server>, String), u64>,
     pub(super) timers: BTreeSet<(Time, Timer)>,
-    trips: RoundTrips,
+    pub(super) trips: RoundTrips,
+    /// Memory for messages that wait or are held.
+    pub(super) held: Budget,
 }
 
 /// What is to be done later.
@@ -82,13 +82,14 @@ impl Sessions {
             bodies,
             live: HashMap::new(),
             next_session: 0,
-            open: OpenTable::default(),
+            open: OpenTable::new(limits.body_bytes),
             channels: HashMap::new(),
             by_process: HashMap::new(),
             unjoined: BTreeSet::new(),
             by_name: HashMap::new(),
             timers: BTreeSet::new(),
             trips: RoundTrips::default(),
+            held: Budget::new(limits.held_bytes),
         }
     }
 
@@ -187,14 +188,13 @@ impl Sessions {
     }
 
     fn handle_message(&mut self, message: &Message, world: &impl World) {
-        if super::http::is_endpoint_event(message) {
+        if http::is_endpoint_event(message) {
             self.channel(message.channel, message.time, world);
             self.http_endpoint(message);
             return;
         }
-        let seen = world.seen(message.channel, message.from, &message.range);
         if message::is_batch(&message.body) {
-            let (parsed, rest) = message::batch(message, seen, self.bodies, self.limits.batch);
+            let (parsed, rest) = message::batch(message, self.bodies, self.limits.batch);
             for one in parsed {
                 self.handle_parsed(message, one, world);
             }
@@ -204,17 +204,19 @@ impl Sessions {
                     from: message.from,
                     range: message.range.clone(),
                     discarded: rest,
-                    cause: crate::stream::GapCause::Bound,
+                    cause: GapCause::Bound,
                     time: message.time,
                 });
             }
-        } else if let Some(parsed) = message::single(message, seen, self.bodies) {
+        } else if let Some(parsed) = message::single(message, self.bodies) {
             self.handle_parsed(message, parsed, world);
         }
     }
 
-    fn handle_parsed(&mut self, message: &Message, parsed: Parsed, world: &impl World) {
+    fn handle_parsed(&mut self, message: &Message, mut parsed: Parsed, world: &impl World) {
         self.channel(message.channel, message.time, world);
+        let seen = world.seen(message.channel, message.from, &message.range);
+        (parsed.part.writer, parsed.part.reader) = (seen.writer, seen.reader);
         match &message.framing {
             Framing::Line => self.line_message(parsed, message.time, world),
             Framing::Http {
@@ -223,7 +225,7 @@ impl Sessions {
                 request,
                 response,
             } => {
-                let context = super::http::Context {
+                let context = http::Context {
                     exchange: *exchange,
                     part,
                     request: request.as_ref(),
@@ -312,216 +314,6 @@ impl Sessions {
         }
     }
 
-    /// Begins a request in a session.
-    pub(super) fn request(
-        &mut self,
-        session: u64,
-        asker: Asker,
-        direction: Direction,
-        mut parsed: Parsed,
-    ) -> Option<InteractionId> {
-        let live = self.live.get_mut(&session)?;
-        let key = parsed.id.as_ref().map(|id| Key {
-            asker,
-            id: id.key.clone(),
-        });
-        let round_trip = self.trips.resume(session, &parsed);
-        // On one lane an id can only be in use once; over HTTP the exchange still tells them apart.
-        if let (Asker::Lane(..), Some(key)) = (asker, &key)
-            && let Some(older) = live.open.get(key).copied()
-        {
-            self.fail(older, Failure::Lost(LostCause::Abandoned));
-        }
-        let live = self.live.get_mut(&session)?;
-        if live.all.len() >= self.limits.open_per_session
-            && let Some(oldest) = live.all.first().copied()
-        {
-            self.fail(oldest, Failure::Lost(LostCause::Abandoned));
-        }
-        if self.open.len() >= self.limits.open
-            && let Some(oldest) = self.open.oldest()
-        {
-            self.fail(oldest, Failure::Lost(LostCause::Abandoned));
-        }
-        let live = self.live.get_mut(&session)?;
-        if let Some(claims) = parsed.claims.as_deref() {
-            live.learn(claims);
-        }
-        let early = key
-            .as_ref()
-            .and_then(|key| take_waiting(live, key, parsed.part.first));
-        let info = Arc::clone(&live.info);
-        parsed.state = None;
-        let id = self
-            .open
-            .begin(&info, direction, (asker, key.clone()), parsed);
-        if let Some(open) = self.open.get_mut(id) {
-            open.interaction.round_trip = round_trip;
-        }
-        if let Some(live) = self.live.get_mut(&session) {
-            live.all.insert(id);
-            live.open.extend(key.map(|key| (key, id)));
-        }
-        match early {
-            Some(answer) => {
-                self.finish(id, answer);
-                None
-            }
-            None => Some(id),
-        }
-    }
-
-    /// Ends a request with its answer.
-    pub(super) fn finish(&mut self, id: InteractionId, answer: Parsed) {
-        let Some(mut open) = self.take(id) else {
-            return;
-        };
-        let Some(live) = self.live.get_mut(&open.session) else {
-            return;
-        };
-        if let Some(claims) = answer.claims.as_deref() {
-            live.learn(claims);
-            if claims.protocol_version.is_some() {
-                open.interaction
-                    .protocol_version
-                    .clone_from(&claims.protocol_version);
-            }
-        }
-        if answer.outcome == Outcome::InputRequired {
-            self.trips.remember(&mut open.interaction, answer.state);
-        }
-        self.open.answer(open, &live.info, answer);
-    }
-
-    /// Ends a request without an answer.
-    pub(super) fn fail(&mut self, id: InteractionId, failure: Failure) {
-        if let Some(open) = self.take(id) {
-            let info = self
-                .live
-                .get(&open.session)
-                .map(|live| Arc::clone(&live.info));
-            self.open.fail(open, info.as_ref(), failure);
-        }
-    }
-
-    /// Takes a request out of both tables.
-    fn take(&mut self, id: InteractionId) -> Option<Open> {
-        let open = self.open.take(id)?;
-        if let Some(live) = self.live.get_mut(&open.session) {
-            live.all.remove(&id);
-            if let Some(key) = &open.key
-                && live.open.get(key) == Some(&id)
-            {
-                live.open.remove(key);
-            }
-        }
-        Some(open)
-    }
-
-    /// Keeps an answer until its request shows up, for a while.
-    pub(super) fn wait(&mut self, session: u64, parsed: Parsed, now: Time) {
-        let limits = self.limits;
-        let Some(live) = self.live.get_mut(&session) else {
-            return;
-        };
-        let mut parsed = parsed;
-        let size = parsed.part.body.as_ref().map_or(0, bytes::Bytes::len);
-        if live.waiting_bytes + size > limits.waiting_bytes {
-            parsed.part.body = None;
-        } else {
-            live.waiting_bytes += size;
-        }
-        if live.waiting.is_empty() {
-            self.timers
-                .insert((now.after(limits.late_request / 5), Timer::Waiting(session)));
-        }
-        live.waiting.push_back(Waiting { parsed, since: now });
-        if live.waiting.len() > limits.waiting
-            && let Some(oldest) = pop_waiting(live)
-        {
-            self.stray(session, oldest);
-        }
-    }
-
-    /// Reports an answer as unpaired, if its session is MCP.
-    fn stray(&mut self, session: u64, parsed: Parsed) {
-        let Some(live) = self.live.get(&session).filter(|live| live.proven) else {
-            return;
-        };
-        let asked = match self.sender_of(session, &parsed) {
-            super::method::Sender::Server => Direction::ClientToServer,
-            _ => Direction::ServerToClient,
-        };
-        self.open.stray(&live.info, asked, parsed);
-    }
-
-    fn flush_waiting(&mut self, session: u64) {
-        while let Some(parsed) = self.live.get_mut(&session).and_then(pop_waiting) {
-            self.stray(session, parsed);
-        }
-    }
-
-    /// Looks again at the answers that wait in a session, and gives up on old ones.
-    fn waiting_due(&mut self, session: u64, now: Time, world: &impl World) {
-        let channel = match self
-            .live
-            .get(&session)
-            .and_then(|live| live.waiting.front())
-        {
-            Some(waiting) => waiting.parsed.part.channel,
-            None => return,
-        };
-        let mut patience = self.limits.late_request;
-        if self.is_unjoined(channel) {
-            self.try_join(channel, now, world);
-            if self.is_unjoined(channel) {
-                patience = self.limits.ambiguous;
-            }
-        }
-        while let Some(live) = self.live.get_mut(&session) {
-            match live.waiting.front() {
-                Some(waiting) if waiting.since.after(patience) <= now => {
-                    if let Some(parsed) = pop_waiting(live) {
-                        self.stray(session, parsed);
-                    }
-                }
-                Some(_) => {
-                    let due = now.after(self.limits.late_request / 5);
-                    self.timers.insert((due, Timer::Waiting(session)));
-                    return;
-                }
-                None => return,
-            }
-        }
-    }
-
-    fn expire(&mut self, id: InteractionId) {
-        let cause = self
-            .open
-            .get(id)
-            .map_or(LostCause::NoResponse, |open| open.expires);
-        self.fail(id, Failure::Lost(cause));
-    }
-
-    /// Notes that the asker takes a request back. It ends so unless an answer was under way.
-    pub(super) fn cancel(&mut self, session: u64, key: &Key, now: Time) -> bool {
-        let id = self
-            .live
-            .get(&session)
-            .and_then(|live| live.open.get(key))
-            .copied();
-        let Some(open) = id.and_then(|id| self.open.get_mut(id)) else {
-            return false;
-        };
-        if std::mem::replace(&mut open.cancelled, true) {
-            return true;
-        }
-        let due = now.after(self.limits.cancelled);
-        self.timers
-            .insert((due, Timer::Expire(open.interaction.id)));
-        true
-    }
-
     fn channel_ended(&mut self, id: ChannelId) {
         let Some(chan) = self.channels.get(&id) else {
             return;
@@ -574,105 +366,4 @@ pub(super) fn lost(cause: EndCause) -> LostCause {
         EndCause::Reset => LostCause::Reset,
         EndCause::Exited => LostCause::Exited,
     }
-}
-
-fn pop_waiting(live: &mut Live) -> Option<Parsed> {
-    let waiting = live.waiting.pop_front()?;
-    let size = waiting
-        .parsed
-        .part
-        .body
-        .as_ref()
-        .map_or(0, bytes::Bytes::len);
-    live.waiting_bytes = live.waiting_bytes.saturating_sub(size);
-    Some(waiting.parsed)
-}
-
-/// The answer to `key` that came before its request was processed, if there is one.
-fn take_waiting(live: &mut Live, key: &Key, asked: Time) -> Option<Parsed> {
-    let at = live.waiting.iter().position(|waiting| {
-        let part = &waiting.parsed.part;
-        // Whatever waits in a session and was not sent by the asker was sent by its peer.
-        let by_peer = match key.asker {
-            Asker::Lane(channel, from) => (part.channel, part.from) != (channel, from),
-            Asker::Role(_) => true,
-        };
-        let named = waiting
-            .parsed
-            .id
-            .as_ref()
-            .is_some_and(|id| id.key == key.id);
-        by_peer && named && asked <= part.time
-    })?;
-    let waiting = live.waiting.remove(at)?;
-    let size = waiting
-        .parsed
-        .part
-        .body
-        .as_ref()
-        .map_or(0, bytes::Bytes::len);
-    live.waiting_bytes = live.waiting_bytes.saturating_sub(size);
-    Some(waiting.parsed)
-}
-
-/// Ties the messages of `input_required` round trips together (2026-07-28).
-///
-/// Remembers the last 1024 answers that asked for more input.
-#[derive(Debug, Default)]
-struct RoundTrips {
-    counts: HashMap<u64, u32>,
-    order: VecDeque<u64>,
-    hasher: RandomState,
-}
-
-impl RoundTrips {
-    const LIMIT: usize = 1024;
-
-    /// The number of a request in its chain, if it continues one.
-    fn resume(&mut self, session: u64, parsed: &Parsed) -> Option<u32> {
-        if parsed.state.is_none() && !parsed.resumes {
-            return None;
-        }
-        let key = self.key(
-            session,
-            parsed.state,
-            parsed.method.as_ref(),
-            parsed.target.as_ref(),
-        );
-        self.counts.get(&key).map(|count| count.saturating_add(1))
-    }
-
-    /// Notes that an interaction ended with a request for more input.
-    fn remember(&mut self, interaction: &mut Interaction, state: Option<u64>) {
-        let count = *interaction.round_trip.get_or_insert(1);
-        let (method, target) = (interaction.method.as_ref(), interaction.target.as_ref());
-        let key = self.key(interaction.session.id, state, method, target);
-        if self.counts.insert(key, count).is_none() {
-            self.order.push_back(key);
-        }
-        if self.order.len() > Self::LIMIT
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.counts.remove(&oldest);
-        }
-    }
-
-    /// `requestState` names a chain on any connection; without it, method and target do in a session.
-    fn key(
-        &self,
-        session: u64,
-        state: Option<u64>,
-        method: Option<&String>,
-        target: Option<&String>,
-    ) -> u64 {
-        match state {
-            Some(state) => state,
-            None => self.hasher.hash_one((session, method, target)),
-        }
-    }
-}
-
-/// The side of a channel that answers what `from` asks.
-pub(super) fn answering(from: Side) -> Side {
-    from.other()
 }

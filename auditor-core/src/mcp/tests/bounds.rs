@@ -158,3 +158,48 @@ fn a_gap_outside_mcp_is_no_interaction() {
     host.sessions.handle_shutdown(host.now);
     assert!(host.told().is_empty());
 }
+
+#[test]
+fn bodies_are_bounded_over_all_sessions() {
+    let size = call(1).len();
+    let mut host = Host::with(Limits {
+        body_bytes: 2 * size,
+        ..Limits::default()
+    });
+    let socket = host.channel(1, ChannelKind::Unix);
+    (1..=3).for_each(|id| host.line(socket, Side::A, &call(id)));
+    (1..=3).for_each(|id| host.line(socket, Side::B, &result(id)));
+    let bodies: Vec<_> = host
+        .drain()
+        .into_iter()
+        .map(|one| one.request.unwrap().body.is_some())
+        .collect();
+    assert_eq!(bodies, [true, true, false]);
+    // What was answered makes room.
+    host.line(socket, Side::A, &call(4));
+    host.line(socket, Side::B, &result(4));
+    assert!(host.drain()[0].request.as_ref().unwrap().body.is_some());
+}
+
+#[test]
+fn what_waits_is_bounded_over_all_sessions() {
+    let mut host = Host::with(Limits {
+        held_bytes: 2600,
+        ..Limits::default()
+    });
+    for id in 0..5 {
+        let socket = host.channel(id, ChannelKind::Unix);
+        host.line(socket, Side::A, r#"{"jsonrpc":"2.0","method":"early"}"#);
+        host.line(socket, Side::A, &call(1));
+        host.line(socket, Side::B, &result(9));
+    }
+    let told = host.told();
+    // The first answers wait; the others find no room and are reported at once.
+    assert_eq!(
+        told.iter().filter(|one| one.starts_with("stray")).count(),
+        3
+    );
+    assert!(told.contains(&"early - Pending".to_owned()));
+    host.pass(200 * MILLISECOND);
+    assert_eq!(host.told().len(), 2);
+}

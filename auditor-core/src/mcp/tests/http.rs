@@ -346,3 +346,38 @@ fn a_deleted_session_ends() {
     assert_eq!(host.told(), ["tools/call 1 Lost(Closed)"]);
     assert_eq!(host.sessions.sessions(), 0);
 }
+
+#[test]
+fn a_session_is_found_under_another_address_of_its_server() {
+    let mut host = Host::new();
+    let (first, second) = (host.tcp(1, 8000), host.tcp(2, 8001));
+    let (head, sse) = (post(Some("S1")), status(200, "text/event-stream", None));
+    host.http((first, 1), Request, (&head, None), &call(1));
+    host.http(
+        (first, 1),
+        Event("message".into()),
+        (&head, Some(&sse)),
+        SAMPLE,
+    );
+    host.http((second, 1), Request, (&head, None), SAMPLED);
+    assert_eq!(host.told(), ["sampling/createMessage 0 Success"]);
+}
+
+#[test]
+fn two_endpoints_on_one_connection_are_both_heard() {
+    let mut host = Host::new();
+    let tcp = host.tcp(1, 8000);
+    let ok = status(200, "application/json", None);
+    for (exchange, target) in [(1, "/a"), (2, "/b")] {
+        let head = HttpHead {
+            target: target.into(),
+            ..post(None)
+        };
+        host.http((tcp, exchange), Request, (&head, None), &call(1));
+        host.http((tcp, exchange), Response, (&head, Some(&ok)), &result(1));
+    }
+    assert_eq!(
+        host.told(),
+        ["tools/call 1 Success", "tools/call 1 Success"]
+    );
+}

@@ -8,14 +8,11 @@ use super::super::{
     method::Sender,
 };
 use super::Host;
-use crate::{
-    audit::Seen,
-    key::{ChannelId, Side},
-};
+use crate::key::{ChannelId, Side};
 
 fn read(text: &str) -> Option<Parsed> {
     let message = Host::new().message(ChannelId(1), Side::A, text);
-    single(&message, Seen::default(), false)
+    single(&message, false)
 }
 
 #[test]
@@ -180,26 +177,21 @@ fn targets_are_where_the_method_has_them() {
 fn of_a_truncated_message_the_prefix_is_taken() {
     let mut message = Host::new().message(ChannelId(1), Side::A, r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"big","arguments":{"data":"AAAA"#);
     message.size = 1 << 30;
-    let parsed = single(&message, Seen::default(), false).unwrap();
+    let parsed = single(&message, false).unwrap();
     assert_eq!(parsed.shape, Shape::Request);
     assert_eq!(parsed.target.as_deref(), Some("big"));
     assert_eq!(parsed.part.keys, ["data"]);
     assert!(parsed.part.truncated);
     // An id at the cut may go on beyond it.
     message.body = Bytes::from_static(br#"{"method":"tools/call","jsonrpc":"2.0","id":3"#);
-    assert!(
-        single(&message, Seen::default(), false)
-            .unwrap()
-            .id
-            .is_none()
-    );
+    assert!(single(&message, false).unwrap().id.is_none());
 }
 
 #[test]
 fn a_batch_is_as_many_messages() {
     let text = r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}, 5, {"jsonrpc":"2.0","method":"notifications/initialized"} ]"#;
     let message = Host::new().message(ChannelId(1), Side::A, text);
-    let (parsed, rest) = batch(&message, Seen::default(), true, 10);
+    let (parsed, rest) = batch(&message, true, 10);
     assert_eq!(rest, 0);
     assert_eq!(parsed.len(), 2);
     assert_eq!(parsed[0].batch, Some(3));
@@ -209,7 +201,7 @@ fn a_batch_is_as_many_messages() {
         Some(&br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#[..])
     );
     assert_ne!(parsed[0].part.sha256, parsed[1].part.sha256);
-    let (parsed, rest) = batch(&message, Seen::default(), true, 1);
+    let (parsed, rest) = batch(&message, true, 1);
     assert_eq!(parsed.len(), 1);
     assert!(rest > 0);
 }

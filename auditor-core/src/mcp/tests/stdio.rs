@@ -463,3 +463,73 @@ fn a_round_trip_is_counted() {
     assert_eq!(told[0].round_trip, Some(1));
     assert_eq!(told[1].round_trip, Some(2));
 }
+
+#[test]
+fn an_answer_to_what_was_asked_before_we_listened_does_not_keep_pipes_apart() {
+    let mut host = Host::new();
+    let (stdin, stdout) = (
+        host.pipe(1, actor(10), actor(20)),
+        host.pipe(2, actor(20), actor(10)),
+    );
+    host.line(stdout, Side::A, &result(41));
+    host.pass(500 * MILLISECOND);
+    host.line(stdin, Side::A, &call(42));
+    host.line(stdout, Side::A, &result(42));
+    assert_eq!(host.told(), ["tools/call 42 Success"]);
+    host.pass(3000 * MILLISECOND);
+    assert_eq!(host.told(), ["stray - 41 Success"]);
+}
+
+#[test]
+fn sessions_between_the_same_two_processes_at_different_speed_find_each_other() {
+    let mut host = Host::new();
+    let (client, server) = (actor(10), actor(20));
+    let pipes: Vec<_> = (0..3)
+        .map(|n| {
+            (
+                host.pipe(n, client, server),
+                host.pipe(100 + n, server, client),
+            )
+        })
+        .collect();
+    for (n, (stdin, _)) in pipes.iter().enumerate() {
+        for id in 0..=n as u32 {
+            host.line(*stdin, Side::A, &call(id));
+        }
+    }
+    for (n, (_, stdout)) in pipes.iter().enumerate() {
+        for id in 0..=n as u32 {
+            host.line(*stdout, Side::A, &result(id));
+        }
+    }
+    host.pass(900 * MILLISECOND);
+    let told = host.drain();
+    assert_eq!(told.len(), 6);
+    for one in told {
+        let (request, response) = (one.request.unwrap().channel, one.response.unwrap().channel);
+        assert_eq!(request.0 + 100, response.0);
+    }
+}
+
+#[test]
+fn a_first_answer_is_not_taken_by_the_only_pipe_that_has_its_id_when_requests_were_lost() {
+    let mut host = Host::new();
+    let (client, server) = (actor(10), actor(20));
+    let (one, two) = (host.pipe(1, client, server), host.pipe(2, client, server));
+    let answers = host.pipe(3, server, client);
+    host.line(one, Side::A, &call(1));
+    host.line(two, Side::A, &call(5));
+    // The request 1 of the second session is lost; the answer to it is not the first session's.
+    let gap = Gap {
+        channel: two,
+        from: Side::A,
+        range: 90..190,
+        discarded: 0,
+        cause: GapCause::RingFull,
+        time: host.now,
+    };
+    host.item(Item::Gap(gap));
+    host.line(answers, Side::A, &result(1));
+    host.pass(500 * MILLISECOND);
+    assert_eq!(host.told(), ["gap - - Pending"]);
+}
