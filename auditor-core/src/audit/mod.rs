@@ -10,6 +10,8 @@ mod ocsf;
 mod outcome;
 mod pretty;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod unmapped;
 mod world;
 
