@@ -183,7 +183,7 @@ fn judge(played: &Played, daemon: Option<&Daemon>) -> Result<Vec<String>> {
     if played.gateway.is_some() {
         let reported: Vec<_> = events
             .iter()
-            .filter(behind)
+            .filter(|event| behind(event) && event.stage == "final")
             .map(|event| &event.interaction)
             .collect();
         lines.extend(behind_gateway(&played.expected, &reported));

@@ -48,7 +48,8 @@ pub(crate) fn interactions(log: &Path, ends: &Ends) -> Result<Vec<Interaction>> 
 
 fn interactions_of(text: &str, ends: &Ends) -> Result<Vec<Interaction>> {
     let mut found: Vec<Interaction> = Vec::new();
-    let mut open: HashMap<(u64, bool, String), usize> = HashMap::new();
+    let mut requests: HashMap<(u64, bool, String), usize> = HashMap::new();
+    let mut answers = Vec::new();
     for line in text.lines() {
         let line: Line = serde_json::from_str(line).with_context(|| format!("log line {line}"))?;
         let (false, Some(direction), Some(message)) = (line.done, line.dir, line.message) else {
@@ -62,16 +63,15 @@ fn interactions_of(text: &str, ends: &Ends) -> Result<Vec<Interaction>> {
             .map(Value::to_string);
         let Some(method) = message.get("method").and_then(Value::as_str) else {
             // The answer to a request that went the other way.
-            let request = id.and_then(|id| open.remove(&(line.connection, !sent, id)));
-            if let Some(interaction) = request.and_then(|index| found.get_mut(index)) {
-                interaction.status = status(&message);
+            if let Some(id) = id {
+                answers.push(((line.connection, !sent, id), status(&message)));
             }
             continue;
         };
         let target = target_parameter(Some(method))
             .and_then(|parameter| message.get("params")?.get(parameter)?.as_str());
         if let Some(id) = &id {
-            open.insert((line.connection, sent, id.clone()), found.len());
+            requests.insert((line.connection, sent, id.clone()), found.len());
         }
         found.push(Interaction {
             kind: if id.is_some() {
@@ -99,6 +99,13 @@ fn interactions_of(text: &str, ends: &Ends) -> Result<Vec<Interaction>> {
             server: line.server.or(ends.server),
             id,
         });
+    }
+    // Only now: a log may hold an answer before its request, when each is noted by its own thread.
+    for (key, status) in answers {
+        let request = requests.remove(&key);
+        if let Some(interaction) = request.and_then(|index| found.get_mut(index)) {
+            interaction.status = status;
+        }
     }
     Ok(found)
 }
@@ -153,6 +160,16 @@ mod tests {
                 "request client_to_server ping id=0 target=- Success over stdio client=1 server=7",
                 "request client_to_server ping id=0 target=- Failure over stdio client=1 server=8",
             ]
+        );
+    }
+
+    #[test]
+    fn an_answer_noted_before_its_request_counts() {
+        let log = r#"{"dir":"received","message":{"id":1,"result":{}}}
+{"dir":"sent","message":{"id":1,"method":"ping"}}"#;
+        assert_eq!(
+            told(log),
+            ["request client_to_server ping id=1 target=- Success over stdio client=1 server=2"]
         );
     }
 
