@@ -27,6 +27,8 @@ pub(super) struct Flow {
     next: Option<u64>,
     ahead: BTreeMap<u64, Piece>,
     waiting: usize,
+    /// What the kernel side said of bytes that it did not deliver, and no gap has told yet.
+    told: Before,
     /// When what is ahead is handed on with a gap before it.
     deadline: Option<Time>,
     /// An end that waits for what is before it.
@@ -69,6 +71,7 @@ impl Flow {
             next: None,
             ahead: BTreeMap::new(),
             waiting: 0,
+            told: Before::default(),
             deadline: None,
             end: None,
         }
@@ -89,6 +92,8 @@ impl Flow {
         // Bytes that were lost before the first piece are missed too.
         let next = *self.next.get_or_insert(pos.saturating_sub(piece.before.lost));
         let is_planned = piece.before.is_skipped && piece.before.lost == 0;
+        self.told.lost = self.told.lost.saturating_add(piece.before.lost);
+        self.told.is_skipped |= piece.before.is_skipped;
         if pos > next && is_planned && self.ahead.is_empty() {
             // Nobody will fill it.
             out.push((next, piece.time, gap(pos - next, GapCause::Skipped)));
@@ -114,9 +119,9 @@ impl Flow {
     /// Notes that bytes up to `end` were lost, although no later record says so.
     pub(super) fn note_loss(&mut self, end: u64, now: Time, patience: u64) {
         if self.next.is_some_and(|next| next < end) && !self.ahead.contains_key(&end) {
-            let before = Before { is_skipped: false, lost: u64::MAX };
+            self.told.lost = self.told.lost.max(end - self.next.unwrap_or(end));
             let content = Err(GapCause::RingFull);
-            self.wait(end, Piece { time: now, span: 0, content, before });
+            self.wait(end, Piece { time: now, span: 0, content, before: Before::default() });
             self.deadline = self.deadline.or(Some(now.after(patience)));
         }
     }
@@ -127,12 +132,29 @@ impl Flow {
             self.waiting -= held(&piece);
             let next = self.next.unwrap_or(pos);
             if pos > next {
-                explain(next, pos, &piece, out);
+                self.explain(next, pos, piece.time, out);
                 self.next = Some(pos);
             }
             self.hand_on(pos, piece, out);
         }
         self.drain(out);
+    }
+
+    /// Says of a hole how much of it was lost and how much was left out.
+    ///
+    /// The kernel side may have told of a loss with an earlier record, from the other end.
+    fn explain(&mut self, from: u64, to: u64, time: Time, out: &mut Output) {
+        let hole = to - from;
+        let lost = self.told.lost.min(hole);
+        let rest = if self.told.is_skipped { GapCause::Skipped } else { GapCause::Unheard };
+        if hole > lost {
+            out.push((from, time, gap(hole - lost, rest)));
+            self.told.is_skipped = false;
+        }
+        if lost != 0 {
+            out.push((to - lost, time, gap(lost, GapCause::RingFull)));
+            self.told.lost -= lost;
+        }
     }
 
     /// Puts a piece where it waits; of two for one position the one with bytes stays.
@@ -196,17 +218,4 @@ fn held(piece: &Piece) -> usize {
 
 fn gap(bytes: u64, cause: GapCause) -> Content {
     Content::Gap { bytes, cause }
-}
-
-/// Says of a hole how much of it was lost and how much was left out.
-fn explain(from: u64, to: u64, piece: &Piece, out: &mut Output) {
-    let hole = to - from;
-    let lost = piece.before.lost.min(hole);
-    let rest = if piece.before.is_skipped || lost != 0 { GapCause::Skipped } else { GapCause::Unheard };
-    if hole > lost {
-        out.push((from, piece.time, gap(hole - lost, rest)));
-    }
-    if lost != 0 {
-        out.push((to - lost, piece.time, gap(lost, GapCause::RingFull)));
-    }
 }

@@ -17,7 +17,7 @@ pub use file::{CaptureError, Recording, replay};
 use crate::probe::Ring;
 
 /// Batches that wait for the pipeline.
-const BATCHES: usize = 48;
+const BATCHES: usize = 96;
 /// Bytes after which a batch is handed on.
 const BATCH: usize = 256 << 10;
 /// How long the thread waits at most before it looks whether it is still wanted.

@@ -117,6 +117,8 @@ pub fn probes(btf: &Btf) -> Vec<Probe> {
         }),
     };
     let reading = if has_bpf_loop() { "sys_exit" } else { "sys_exit_bounded" };
+    let has_result = btf.has_tracepoint("io_uring_complete", 4);
+    let uring = if has_result { "io_uring_complete" } else { "io_uring_complete_cqe" };
     vec![
         probe(reading, "sys_exit", 2, "bytes moved by system calls", true),
         probe("sched_process_fork", "sched_process_fork", 2, "births of processes", true),
@@ -124,7 +126,7 @@ pub fn probes(btf: &Btf) -> Vec<Probe> {
         probe("sched_process_exit", "sched_process_exit", 1, "ends of processes", true),
         probe("inet_sock_set_state", "inet_sock_set_state", 3, "births and ends of TCP connections", true),
         probe("cgroup_mkdir", "cgroup_mkdir", 2, "names of cgroups that live briefly", false),
-        probe("io_uring_complete", "io_uring_complete", 4, "bytes moved by io_uring, as gaps", false),
+        probe(uring, "io_uring_complete", 3, "bytes moved by io_uring, as gaps", false),
     ]
 }
 

@@ -1,0 +1,72 @@
+//! Load for the auditor, and what it costs.
+//!
+//! Without a role this runs every measurement and prints a table; a role is one of the programs that the
+//! measurements start. Ratios are of runs in turn, with and without the auditor, on the same machine.
+
+mod auditor;
+mod cost;
+mod events;
+mod flood;
+mod latency;
+mod report;
+mod role;
+mod sessions;
+mod sizes;
+mod stream;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+
+use self::{auditor::Auditor, report::Report, role::Role};
+
+#[derive(Parser)]
+struct Arguments {
+    /// The auditor's binary
+    #[arg(long, default_value = "target/release/mcp-auditor")]
+    auditor: PathBuf,
+    /// Only these measurements
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Measurement>,
+    /// Be one of the programs that measurements start
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Measurement {
+    /// 20 sessions of 1000 calls at full speed
+    Sessions,
+    /// One-way notifications at the speed the writer reaches
+    Stream,
+    /// Messages of 100 B to 16 MiB in 1 to 10,000 writes
+    Sizes,
+    /// Ping-pong of one and four sessions, dd | cat, unrelated system calls
+    Cost,
+    /// From the last byte's system call to the event
+    Latency,
+    /// Endless half messages on 1000 pipes
+    Flood,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    if let Some(role) = arguments.role {
+        return role.play();
+    }
+    let auditor = Auditor::new(arguments.auditor)?;
+    let chosen = if arguments.only.is_empty() { Measurement::value_variants() } else { &arguments.only };
+    let mut report = Report::new();
+    for measurement in chosen {
+        match measurement {
+            Measurement::Sessions => sessions::measure(&auditor, &mut report)?,
+            Measurement::Stream => stream::measure(&auditor, &mut report)?,
+            Measurement::Sizes => sizes::measure(&auditor, &mut report)?,
+            Measurement::Cost => cost::measure(&auditor, &mut report)?,
+            Measurement::Latency => latency::measure(&auditor, &mut report)?,
+            Measurement::Flood => flood::measure(&auditor, &mut report)?,
+        }
+    }
+    report.finish()
+}
