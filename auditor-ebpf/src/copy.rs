@@ -116,6 +116,9 @@ pub(crate) fn run<const LOOP: bool>(stream: &mut Stream, header: &Header, source
         copy.note_lost(stop);
         emit::count_lost(stop - copy.header.pos);
     }
+    // What no record could tell is told with the next.
+    stream.lost += copy.header.lost;
+    stream.pending |= copy.header.flags & (flag::SKIPPED | flag::LOST);
     stream.note_copied(stop);
     if copy.lost_to != 0 {
         stream.note_lost(copy.lost_from, copy.lost_to);

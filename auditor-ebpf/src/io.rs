@@ -194,6 +194,7 @@ fn ended(call: Call, number: u64, side: u8) {
     }
     let mut header = describe(stream, &target, side);
     header.kind = record::END;
+    header.pos = stream.position();
     header.flags = stream.take_flags();
     header.lost = stream.lost;
     stream.lost = 0;

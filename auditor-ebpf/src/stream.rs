@@ -163,6 +163,18 @@ impl Stream {
         stop - span
     }
 
+    /// Position after everything that moved so far; 0 where the two ends cannot be compared.
+    #[inline(always)]
+    pub(crate) fn position(&self) -> u64 {
+        if self.is_unaligned != 0 {
+            0
+        } else if self.pos[0] > self.pos[1] {
+            self.pos[0]
+        } else {
+            self.pos[1]
+        }
+    }
+
     /// Decides what to do with `span` bytes at `pos`, which can be read from `source`.
     #[inline(always)]
     pub(crate) fn judge<const LOOP: bool>(

@@ -50,6 +50,7 @@ fn close(out: u64, back: u64) {
     header.object = object::TCP;
     header.stream = out;
     header.generation = stream.generation;
+    header.pos = stream.position();
     header.flags = stream.flags();
     // What runs here is often the network, not the process whose socket it is.
     header.tgid = 0;

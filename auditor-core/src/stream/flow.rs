@@ -118,11 +118,27 @@ impl Flow {
 
     /// Notes that bytes up to `end` were lost, although no later record says so.
     pub(super) fn note_loss(&mut self, end: u64, now: Time, patience: u64) {
-        if self.next.is_some_and(|next| next < end) && !self.ahead.contains_key(&end) {
-            self.told.lost = self.told.lost.max(end - self.next.unwrap_or(end));
-            let content = Err(GapCause::RingFull);
-            self.wait(end, Piece { time: now, span: 0, content, before: Before::default() });
+        if let Some(next) = self.next.filter(|next| *next < end) {
+            self.told.lost = self.told.lost.max(end - next);
+            self.mark(end, now);
             self.deadline = self.deadline.or(Some(now.after(patience)));
+        }
+    }
+
+    /// Notes that the stream went up to `end`, and what the kernel side says of what it did not deliver.
+    pub(super) fn note_end(&mut self, end: u64, told: Before, now: Time) {
+        self.told.lost = self.told.lost.saturating_add(told.lost);
+        self.told.is_skipped |= told.is_skipped;
+        if self.next.is_some_and(|next| next < end) {
+            self.mark(end, now);
+        }
+    }
+
+    /// Waits for everything before `end`.
+    fn mark(&mut self, end: u64, time: Time) {
+        if !self.ahead.contains_key(&end) {
+            let content = Err(GapCause::RingFull);
+            self.wait(end, Piece { time, span: 0, content, before: Before::default() });
         }
     }
 

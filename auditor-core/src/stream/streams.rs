@@ -113,6 +113,8 @@ impl Streams {
         let patience = self.limits.patience;
         let cause = if header.flags & flag::RESET != 0 { EndCause::Reset } else { EndCause::Closed };
         let (flow, out) = self.flow(header, time);
+        let lost = if header.flags & flag::LOST != 0 { header.lost } else { 0 };
+        flow.note_end(header.pos, Before { is_skipped: header.flags & flag::SKIPPED != 0, lost }, time);
         flow.finish(cause, time, patience, out);
         let (channel, side) = (flow.channel, flow.side);
         self.settle(header.stream);
