@@ -121,8 +121,11 @@ impl Direction {
     ) {
         if let Mode::Lines(lines) = &self.mode
             && lines.is_between()
-            && http2::begins_frame(bytes)
+            && let Some(start) = http2::find_frame(bytes, lines.is_joined())
         {
+            out.discard(self.from, start as u64);
+            bytes = bytes.get(start..).unwrap_or_default();
+            pos += start as u64;
             self.mode = Mode::Http2(Box::new(http2::Receiver::joined(self.from)));
         }
         while !bytes.is_empty() {
@@ -251,11 +254,14 @@ impl Direction {
                 let [a, b] = &mut connections.http1;
                 let connection = if client == Side::A { a } else { b };
                 let exchange = connection.take_upgraded();
-                connections.http2.upgrade(client, exchange);
+                connections.http2.upgrade(client, exchange, out);
                 self.mode = Mode::Http2(Box::new(http2::Receiver::new(self.from)));
             }
             Upgrade::Other => {
                 connections.close(out);
+                if let Mode::Lines(lines) = &mut other.mode {
+                    lines.break_off(false, out);
+                }
                 self.mode = Mode::Deaf;
                 other.mode = Mode::Deaf;
             }

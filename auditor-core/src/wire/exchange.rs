@@ -109,6 +109,11 @@ impl Exchange {
     pub(super) fn head(&mut self, half: Half, head: Head, out: &mut Output) {
         let carries = matches!(head.media, Media::Json | Media::EventStream);
         self.relevant |= head.mcp || carries;
+        // Data may have come before the head, on a connection joined in its middle.
+        let (old, context) = self.body(half);
+        if let Some(mut body) = old.take() {
+            body.end(context, out);
+        }
         let body = Body::new(&head, self.relevant, out);
         let kept = Some(Arc::new(head.kept));
         match half {

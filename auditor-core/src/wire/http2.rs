@@ -9,7 +9,7 @@ mod connection;
 mod frame;
 mod hpack;
 
-pub(super) use self::{connection::Connection, frame::begins_frame};
+pub(super) use self::{connection::Connection, frame::find_frame};
 use self::{
     frame::{END_HEADERS, END_STREAM, Frame, HEADER, Kind, PADDED, PRIORITY},
     hpack::Decoder,

@@ -94,6 +94,14 @@ impl LineFramer {
         !matches!(self.state, State::Value)
     }
 
+    /// Whether the stream was joined, perhaps within a message, and no line end was seen since.
+    pub(super) const fn is_joined(&self) -> bool {
+        matches!(
+            self.state,
+            State::Start { after_gap: true } | State::Skip { joined: Some(_) }
+        )
+    }
+
     /// The line at hand is not JSON and not of interest.
     pub(super) fn skip_line(&mut self) {
         let joined = matches!(self.state, State::Start { after_gap: true })

@@ -44,7 +44,13 @@ impl Connection {
 
     /// The connection begins here, with the exchange that asked for it as its first stream
     /// (RFC 7540, section 3.2).
-    pub(in crate::wire) fn upgrade(&mut self, client: Side, exchange: Option<Exchange>) {
+    pub(in crate::wire) fn upgrade(
+        &mut self,
+        client: Side,
+        exchange: Option<Exchange>,
+        out: &mut Output,
+    ) {
+        self.close(out);
         self.begin(client);
         self.highest = Some(1);
         if let Some(exchange) = exchange {

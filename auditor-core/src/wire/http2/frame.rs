@@ -113,9 +113,16 @@ impl Frame {
 /// Greatest stream that is believed where none is known.
 pub(super) const ANY_STREAM: u32 = 1 << 24;
 
-/// Whether bytes that begin a chunk begin a frame.
-pub(in crate::wire) fn begins_frame(bytes: &[u8]) -> bool {
-    bytes.first().is_some_and(|first| *first <= 0x10) && chain(bytes, ANY_STREAM, true)
+/// Where frames begin in a chunk of a stream that is not known to be HTTP/2: at its beginning, or
+/// also `anywhere`.
+pub(in crate::wire) fn find_frame(bytes: &[u8], anywhere: bool) -> Option<usize> {
+    let likely = bytes.first().is_some_and(|first| *first <= 0x10);
+    if likely && chain(bytes, ANY_STREAM, true) {
+        return Some(0);
+    }
+    (anywhere && memchr::memchr(0, bytes).is_some())
+        .then(|| find(bytes, ANY_STREAM))
+        .flatten()
 }
 
 /// Where the first frame begins in bytes of which the beginning may be the rest of another.
@@ -175,8 +182,8 @@ mod tests {
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03",
             b"\0\0\0\0\0\0\0\0\0",
         ] {
-            assert!(!begins_frame(bytes));
+            assert!(find_frame(bytes, true).is_none());
         }
-        assert!(begins_frame(&[0, 0, 18, 4, 0, 0, 0, 0, 0]));
+        assert_eq!(find_frame(&[0, 0, 18, 4, 0, 0, 0, 0, 0], false), Some(0));
     }
 }
