@@ -1,7 +1,8 @@
 //! Sessions over lines: pipes, Unix sockets, terminals, plain TCP.
 //!
-//! A channel with two directions is one session. A pipe has one: two pipes become a session when
-//! [`super::join`] finds that they belong together; until then answers wait. Which role speaks in
+//! A channel that speaks in two directions is one session. A pipe speaks in one, and so may a Unix
+//! socket: two such become a session when [`super::join`] finds that they belong together; until
+//! then answers wait. Which role speaks in
 //! a direction is learnt from the first message that only one role sends.
 
 use std::collections::VecDeque;
@@ -33,6 +34,9 @@ impl Sessions {
         if self.is_echo(&parsed) {
             return;
         }
+        if from == Side::B {
+            self.note_two_way(channel, session, now);
+        }
         let ends = [parsed.part.writer, parsed.part.reader];
         self.note_actors(channel, from, ends, Some(&parsed.part.range));
         let role = parsed
@@ -43,6 +47,22 @@ impl Sessions {
             self.prove(session, now);
         }
         self.line_dispatch(session, parsed, now, world);
+    }
+
+    /// Notes that a channel speaks in both directions: its answers come on itself.
+    fn note_two_way(&mut self, channel: ChannelId, session: u64, now: Time) {
+        if !self.is_unjoined(channel) {
+            return;
+        }
+        let chan = self.channels.get_mut(&channel);
+        if let Some(line) = chan.and_then(|chan| chan.line.as_mut()) {
+            line.one_way = false;
+        }
+        self.unjoined.remove(&channel);
+        let live = self.live.get_mut(&session);
+        for waiting in live.map(|live| std::mem::take(&mut live.waiting)).unwrap_or_default() {
+            self.line_answer(session, waiting.parsed, now);
+        }
     }
 
     /// Handles a message in a session: reports it, pairs it, or keeps it.
@@ -180,7 +200,8 @@ impl Sessions {
             _ => Transport::Stdio,
         };
         let session = self.new_session(transport, now);
-        let one_way = kind == Some(ChannelKind::Pipe);
+        // Some clients give a server's input and output each a socket pair of its own.
+        let one_way = matches!(kind, Some(ChannelKind::Pipe | ChannelKind::Unix));
         if one_way {
             self.unjoined.insert(id);
         }
@@ -292,7 +313,9 @@ impl Sessions {
         };
         let session = line.session;
         if line.one_way {
-            let Some(cause) = ended[Side::A.index()].map(lost) else {
+            // Alone, a socket may still have been answered on its other direction.
+            let answers = ended[Side::B.index()].filter(|_| line.partner.is_none());
+            let Some(cause) = answers.or(ended[Side::A.index()]).map(lost) else {
                 return;
             };
             match line.partner {
