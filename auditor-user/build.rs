@@ -22,30 +22,50 @@ fn main() -> Result<()> {
         unsafe { env::set_var("RUSTC_BOOTSTRAP", "aya_ebpf,auditor") };
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../auditor-ebpf");
-    let root_dir = root.to_str().context("the path of the source is not UTF-8")?;
+    let root_dir = root
+        .to_str()
+        .context("the path of the source is not UTF-8")?;
     println!("cargo:rerun-if-changed={root_dir}/../auditor-common");
     aya_build::build_ebpf(
-        [Package { name: "auditor-ebpf", root_dir, ..Package::default() }],
+        [Package {
+            name: "auditor-ebpf",
+            root_dir,
+            ..Package::default()
+        }],
         Toolchain::Custom(&toolchain),
     )
-    .with_context(|| format!("cannot build the kernel side with toolchain {toolchain}; run `cargo xtask setup`"))
+    .with_context(|| {
+        format!("cannot build the kernel side with toolchain {toolchain}; run `cargo xtask setup`")
+    })
 }
 
 /// Picks an installed toolchain that can build `core` for BPF or has it.
 fn find_toolchain() -> Result<String> {
     let sysroot = |name: &str| {
-        let output = Command::new("rustup").args(["run", name, "rustc", "--print", "sysroot"]).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let output = Command::new("rustup")
+            .args(["run", name, "rustc", "--print", "sysroot"])
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     if let Some(root) = sysroot("nightly")
-        && Path::new(&root).join("lib/rustlib/src/rust/library/core").exists()
+        && Path::new(&root)
+            .join("lib/rustlib/src/rust/library/core")
+            .exists()
     {
         return Ok("nightly".to_owned());
     }
     if let Some(root) = sysroot(DEBIAN)
-        && Path::new(&root).join("lib/rustlib/bpfel-unknown-none").exists()
+        && Path::new(&root)
+            .join("lib/rustlib/bpfel-unknown-none")
+            .exists()
     {
         return Ok(DEBIAN.to_owned());
     }
-    bail!("no toolchain for the kernel side: neither a nightly with rust-src nor {DEBIAN}; run `cargo xtask setup`")
+    bail!(
+        "no toolchain for the kernel side: neither a nightly with rust-src nor {DEBIAN}; run `cargo xtask setup`"
+    )
 }

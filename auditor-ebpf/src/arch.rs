@@ -48,7 +48,11 @@ impl Call {
     /// Its number; `u64::MAX` for a 32-bit program.
     #[inline(always)]
     pub(crate) fn number(&self) -> u64 {
-        if self.slot(17) == USER_CS { self.slot(15) } else { u64::MAX }
+        if self.slot(17) == USER_CS {
+            self.slot(15)
+        } else {
+            u64::MAX
+        }
     }
 
     /// Its arguments. Each is read only when asked for.

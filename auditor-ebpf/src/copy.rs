@@ -31,13 +31,25 @@ impl Source {
     /// `len` bytes at `base`.
     #[inline(always)]
     pub(crate) fn buffer(base: u64, len: u64) -> Self {
-        Self { base, rem: len, iov: 0, iovs: 0, left: len }
+        Self {
+            base,
+            rem: len,
+            iov: 0,
+            iovs: 0,
+            left: len,
+        }
     }
 
     /// The first `len` bytes of `iovs` buffers.
     #[inline(always)]
     pub(crate) fn vector(iov: u64, iovs: u64, len: u64) -> Self {
-        Self { base: 0, rem: 0, iov, iovs, left: len }
+        Self {
+            base: 0,
+            rem: 0,
+            iov,
+            iovs,
+            left: len,
+        }
     }
 
     /// Moves on to a buffer that is not empty; false at the end, or after eight empty ones.
@@ -95,15 +107,35 @@ static COPY: PerCpuArray<Copy> = PerCpuArray::with_max_entries(1, 0);
 ///
 /// `LOOP` says whether the kernel has `bpf_loop`.
 #[inline(always)]
-pub(crate) fn run<const LOOP: bool>(stream: &mut Stream, header: &Header, source: &Source, skip: u64) {
-    let Some(copy) = COPY.get_ptr_mut(0) else { return };
+pub(crate) fn run<const LOOP: bool>(
+    stream: &mut Stream,
+    header: &Header,
+    source: &Source,
+    skip: u64,
+) {
+    let Some(copy) = COPY.get_ptr_mut(0) else {
+        return;
+    };
     // SAFETY: per CPU, and tracepoint programs do not interrupt each other on one CPU.
     let copy = unsafe { &mut *copy };
     let stop = header.pos + source.left - skip;
-    *copy = Copy { header: *header, source: *source, skip, lost_from: 0, lost_to: 0 };
+    *copy = Copy {
+        header: *header,
+        source: *source,
+        skip,
+        lost_from: 0,
+        lost_to: 0,
+    };
     if LOOP {
         // SAFETY: `step_at` has the form that the helper calls.
-        unsafe { bpf::bpf_loop(limit::STEPS, step_at as *mut c_void, core::ptr::null_mut(), 0) };
+        unsafe {
+            bpf::bpf_loop(
+                limit::STEPS,
+                step_at as *mut c_void,
+                core::ptr::null_mut(),
+                0,
+            )
+        };
     } else {
         for _ in 0..limit::STEPS_BOUNDED {
             if step(copy) != 0 {
@@ -144,12 +176,20 @@ fn step(copy: &mut Copy) -> i64 {
         return i64::from(!copy.source.next_segment());
     }
     if copy.skip != 0 {
-        let len = if copy.skip > copy.source.rem { copy.source.rem } else { copy.skip };
+        let len = if copy.skip > copy.source.rem {
+            copy.source.rem
+        } else {
+            copy.skip
+        };
         copy.skip -= len;
         copy.source.skip(len);
         return 0;
     }
-    let len = if copy.source.rem > PAYLOAD_MAX as u64 { PAYLOAD_MAX as u64 } else { copy.source.rem };
+    let len = if copy.source.rem > PAYLOAD_MAX as u64 {
+        PAYLOAD_MAX as u64
+    } else {
+        copy.source.rem
+    };
     copy.header.len = len as u32;
     copy.header.span = len as u32;
     if emit::payload(&mut copy.header, copy.source.base) {

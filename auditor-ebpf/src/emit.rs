@@ -42,7 +42,14 @@ struct Sized<const N: usize> {
 #[inline(always)]
 pub(crate) fn header(kind: u8) -> Header {
     let (tgid, tid) = ids();
-    Header { kind, time: now(), start: process_start(task()), tgid, tid, ..Header::default() }
+    Header {
+        kind,
+        time: now(),
+        start: process_start(task()),
+        tgid,
+        tid,
+        ..Header::default()
+    }
 }
 
 /// Emits a header and a fixed part.
@@ -58,7 +65,12 @@ pub(crate) fn fixed<T: Copy + 'static>(header: &Header, part: &T) -> bool {
         return false;
     };
     // SAFETY: the entry has room for a record.
-    unsafe { entry.as_mut_ptr().write(Record { header: *header, part: *part }) };
+    unsafe {
+        entry.as_mut_ptr().write(Record {
+            header: *header,
+            part: *part,
+        })
+    };
     entry.submit(0);
     count(WRITTEN, 1);
     true
@@ -75,7 +87,12 @@ pub(crate) fn bare(header: &Header) -> bool {
 pub(crate) fn bytes(record: *const u8, len: u32) -> bool {
     // SAFETY: the caller's buffer has `len` bytes; the verifier checks it.
     let failed = unsafe {
-        bpf::bpf_ringbuf_output((&raw const RING).cast_mut().cast(), record.cast_mut().cast(), u64::from(len), 0)
+        bpf::bpf_ringbuf_output(
+            (&raw const RING).cast_mut().cast(),
+            record.cast_mut().cast(),
+            u64::from(len),
+            0,
+        )
     };
     if failed != 0 {
         refuse(0);
@@ -114,8 +131,13 @@ fn sized<const N: usize>(header: &mut Header, address: u64, wake: u64) -> bool {
     let len = unsafe { core::ptr::read_volatile(&raw const header.len) };
     let len = (len.wrapping_sub(1) & (N as u32 - 1)) + 1;
     // SAFETY: at most N bytes into the payload.
-    let failed =
-        unsafe { bpf::bpf_probe_read_user(record.payload.as_mut_ptr().cast(), len, address as *const c_void) };
+    let failed = unsafe {
+        bpf::bpf_probe_read_user(
+            record.payload.as_mut_ptr().cast(),
+            len,
+            address as *const c_void,
+        )
+    };
     if failed != 0 {
         record.header.flags |= flag::UNREADABLE;
         count(UNREADABLE_BYTES, u64::from(len));
@@ -129,8 +151,17 @@ fn sized<const N: usize>(header: &mut Header, address: u64, wake: u64) -> bool {
 #[inline(always)]
 fn wake_when_filling() -> u64 {
     // SAFETY: RING is a ring buffer.
-    let filled = unsafe { bpf::bpf_ringbuf_query((&raw const RING).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA)) };
-    if filled > u64::from(RING_BYTES / 4) { u64::from(BPF_RB_FORCE_WAKEUP) } else { 0 }
+    let filled = unsafe {
+        bpf::bpf_ringbuf_query(
+            (&raw const RING).cast_mut().cast(),
+            u64::from(BPF_RB_AVAIL_DATA),
+        )
+    };
+    if filled > u64::from(RING_BYTES / 4) {
+        u64::from(BPF_RB_FORCE_WAKEUP)
+    } else {
+        0
+    }
 }
 
 /// Notes for the daemon where bytes of a stream were lost, in case no later record tells.

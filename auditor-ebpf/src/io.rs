@@ -48,15 +48,28 @@ fn handle<const LOOP: bool>(call: Call) {
     let (side, source) = match number {
         number::READ | number::RECVFROM => (end::READ, Source::buffer(call.arg1(), span)),
         number::WRITE | number::SENDTO => (end::WRITE, Source::buffer(call.arg1(), span)),
-        number::READV | number::PREADV2 => (end::READ, Source::vector(call.arg1(), call.arg2(), span)),
-        number::WRITEV | number::PWRITEV2 => (end::WRITE, Source::vector(call.arg1(), call.arg2(), span)),
+        number::READV | number::PREADV2 => {
+            (end::READ, Source::vector(call.arg1(), call.arg2(), span))
+        }
+        number::WRITEV | number::PWRITEV2 => {
+            (end::WRITE, Source::vector(call.arg1(), call.arg2(), span))
+        }
         number::RECVMSG | number::SENDMSG => {
             // struct msghdr: msg_iov at 16, msg_iovlen at 24.
             let [iov, iovs] = read_user::<[u64; 2]>(call.arg1() + 16).unwrap_or([0; 2]);
-            let side = if number == number::RECVMSG { end::READ } else { end::WRITE };
+            let side = if number == number::RECVMSG {
+                end::READ
+            } else {
+                end::WRITE
+            };
             (side, Source::vector(iov, iovs, span))
         }
-        number::VMSPLICE | number::SPLICE | number::TEE | number::SENDFILE | number::RECVMMSG | number::SENDMMSG => {
+        number::VMSPLICE
+        | number::SPLICE
+        | number::TEE
+        | number::SENDFILE
+        | number::RECVMMSG
+        | number::SENDMMSG => {
             return unusual::<LOOP>(call, number);
         }
         _ => return,
@@ -71,7 +84,11 @@ fn handle<const LOOP: bool>(call: Call) {
             // Will be read once more, or is no data.
             return;
         }
-        let fate = if side == end::READ && flags & MSG_TRUNC != 0 { Fate::Unheard } else { Fate::Heard };
+        let fate = if side == end::READ && flags & MSG_TRUNC != 0 {
+            Fate::Unheard
+        } else {
+            Fate::Heard
+        };
         moved::<LOOP>(call.arg0() as u32, side, &source, span, fate);
     } else if (ret == 0 && side == end::READ) || ret == EPIPE || ret == ECONNRESET {
         ended(call, number, side);
@@ -91,8 +108,12 @@ fn moved<const LOOP: bool>(fd: u32, side: u8, source: &Source, span: u64, fate: 
     if is_self(ids().0) {
         return;
     }
-    let Some(target) = object::target(object::file(fd), side) else { return };
-    let Some(stream) = stream::of(&target) else { return };
+    let Some(target) = object::target(object::file(fd), side) else {
+        return;
+    };
+    let Some(stream) = stream::of(&target) else {
+        return;
+    };
     if fate == Fate::Unheard {
         return unheard(stream, &target, side, span);
     }
@@ -156,12 +177,34 @@ fn unusual<const LOOP: bool>(call: Call, number: u64) {
         }
         number::SPLICE => {
             moved::<LOOP>(call.arg0() as u32, end::READ, &nothing, span, Fate::Unheard);
-            moved::<LOOP>(call.arg2() as u32, end::WRITE, &nothing, span, Fate::Unheard);
+            moved::<LOOP>(
+                call.arg2() as u32,
+                end::WRITE,
+                &nothing,
+                span,
+                Fate::Unheard,
+            );
         }
-        number::TEE => moved::<LOOP>(call.arg1() as u32, end::WRITE, &nothing, span, Fate::Unheard),
-        number::SENDFILE => moved::<LOOP>(call.arg0() as u32, end::WRITE, &nothing, span, Fate::Unheard),
+        number::TEE => moved::<LOOP>(
+            call.arg1() as u32,
+            end::WRITE,
+            &nothing,
+            span,
+            Fate::Unheard,
+        ),
+        number::SENDFILE => moved::<LOOP>(
+            call.arg0() as u32,
+            end::WRITE,
+            &nothing,
+            span,
+            Fate::Unheard,
+        ),
         _ => {
-            let side = if number == number::RECVMMSG { end::READ } else { end::WRITE };
+            let side = if number == number::RECVMMSG {
+                end::READ
+            } else {
+                end::WRITE
+            };
             let total = sum_messages(call.arg1(), span);
             moved::<LOOP>(call.arg0() as u32, side, &nothing, total, Fate::Unheard);
         }
@@ -187,8 +230,12 @@ fn ended(call: Call, number: u64, side: u8) {
     if is_self(ids().0) || (matches!(number, number::READ | number::RECVFROM) && call.arg2() == 0) {
         return;
     }
-    let Some(target) = object::target(object::file(call.arg0() as u32), side) else { return };
-    let Some(stream) = stream::find(target.stream) else { return };
+    let Some(target) = object::target(object::file(call.arg0() as u32), side) else {
+        return;
+    };
+    let Some(stream) = stream::find(target.stream) else {
+        return;
+    };
     if !stream.is_capturing() && !is_twin_capturing(&target) {
         return;
     }

@@ -139,14 +139,21 @@ fn socket_inode(sock: u64) -> u64 {
         return 0;
     }
     // `struct socket` is the first member of `struct socket_alloc`.
-    read(socket + u64::from(offset!(socket_inode)), offset!(inode_number))
+    read(
+        socket + u64::from(offset!(socket_inode)),
+        offset!(inode_number),
+    )
 }
 
 #[inline(always)]
 fn tcp(sock: u64, file: u64, side: u8) -> Target {
     let flow = flow(sock);
     let (out, back) = (flow.key(false), flow.key(true));
-    let (stream, twin) = if side == end::WRITE { (out, back) } else { (back, out) };
+    let (stream, twin) = if side == end::WRITE {
+        (out, back)
+    } else {
+        (back, out)
+    };
     Target {
         stream,
         twin,
@@ -190,7 +197,11 @@ fn pty(file: u64, inode: u64, side: u8) -> Option<Target> {
 /// What the daemon is told of a stream, seen at one of its ends.
 #[inline(always)]
 pub(crate) fn describe(target: &Target, side: u8) -> Object {
-    let mut told = Object { twin: target.twin, inode: target.inode, ..Object::default() };
+    let mut told = Object {
+        twin: target.twin,
+        inode: target.inode,
+        ..Object::default()
+    };
     if target.object == object::PTY {
         told.master = u8::from(target.master);
     }
@@ -199,9 +210,15 @@ pub(crate) fn describe(target: &Target, side: u8) -> Object {
         told.inode = read(inode, offset!(inode_number));
         let flow = flow(target.sock);
         let (from, to) = if side == end::WRITE {
-            ((flow.local, flow.local_port), (flow.remote, flow.remote_port))
+            (
+                (flow.local, flow.local_port),
+                (flow.remote, flow.remote_port),
+            )
         } else {
-            ((flow.remote, flow.remote_port), (flow.local, flow.local_port))
+            (
+                (flow.remote, flow.remote_port),
+                (flow.local, flow.local_port),
+            )
         };
         told.source = bytes(from.0);
         told.destination = bytes(to.0);
@@ -275,7 +292,11 @@ impl Flow {
         } else {
             u64::from(self.local_port) << 16 | u64::from(self.remote_port)
         };
-        let netns = if self.ip & Self::LOOPBACK == 0 { 0 } else { u64::from(self.netns) };
+        let netns = if self.ip & Self::LOOPBACK == 0 {
+            0
+        } else {
+            u64::from(self.netns)
+        };
         let mut key = mix(seed() ^ from[0], from[1]);
         key = mix(key ^ to[0], to[1]);
         key = mix(key ^ ports, netns);

@@ -44,7 +44,11 @@ pub fn sched_process_fork(context: BtfTracePointContext) -> i32 {
     let child = context.arg::<*const c_void>(1) as u64;
     let tgid: u32 = read(child, offset!(task_tgid));
     if tgid == read::<u32>(child, offset!(task_pid)) {
-        let birth = Birth { start: read(child, offset!(task_start)), tgid, pad: 0 };
+        let birth = Birth {
+            start: read(child, offset!(task_start)),
+            tgid,
+            pad: 0,
+        };
         emit::fixed(&emit::header(record::FORK), &birth);
     }
     0
@@ -63,7 +67,9 @@ pub fn sched_process_exit(_context: BtfTracePointContext) -> i32 {
 /// `TP_PROTO(struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)`.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn sched_process_exec(_context: BtfTracePointContext) -> i32 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return 0;
+    };
     // SAFETY: per CPU, and tracepoint programs do not interrupt each other on one CPU.
     let scratch = unsafe { &mut *scratch };
     scratch.header = emit::header(record::EXEC);
@@ -79,7 +85,10 @@ pub fn sched_process_exec(_context: BtfTracePointContext) -> i32 {
         return 0;
     }
     scratch.header.len = len;
-    emit::bytes((&raw const *scratch).cast(), (size_of::<Header>() + size_of::<Exec>()) as u32 + len);
+    emit::bytes(
+        (&raw const *scratch).cast(),
+        (size_of::<Header>() + size_of::<Exec>()) as u32 + len,
+    );
     0
 }
 
@@ -88,7 +97,9 @@ pub fn sched_process_exec(_context: BtfTracePointContext) -> i32 {
 pub fn cgroup_mkdir(context: BtfTracePointContext) -> i32 {
     let cgroup = context.arg::<*const c_void>(0) as u64;
     let path = context.arg::<*const c_void>(1);
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return 0;
+    };
     // SAFETY: as above.
     let scratch = unsafe { &mut *scratch };
     scratch.header = emit::header(record::CGROUP);
@@ -96,12 +107,16 @@ pub fn cgroup_mkdir(context: BtfTracePointContext) -> i32 {
     scratch.header.stream = read(node, offset!(node_id));
     scratch.exec = Exec::default();
     // SAFETY: at most HALF bytes into the strings.
-    let len = unsafe { bpf::bpf_probe_read_kernel_str(scratch.strings.as_mut_ptr().cast(), HALF, path) };
+    let len =
+        unsafe { bpf::bpf_probe_read_kernel_str(scratch.strings.as_mut_ptr().cast(), HALF, path) };
     if !(1..=i64::from(HALF)).contains(&len) {
         return 0;
     }
     scratch.header.len = len as u32;
-    emit::bytes((&raw const *scratch).cast(), (size_of::<Header>() + size_of::<Exec>()) as u32 + len as u32);
+    emit::bytes(
+        (&raw const *scratch).cast(),
+        (size_of::<Header>() + size_of::<Exec>()) as u32 + len as u32,
+    );
     0
 }
 
@@ -111,7 +126,12 @@ fn describe(file: u64) -> Exec {
     let inode: u64 = read(file, offset!(file_inode));
     let parent: u64 = read(task(), offset!(task_real_parent));
     // SAFETY: the helpers take nothing.
-    let (ids, cgroup) = unsafe { (bpf::bpf_get_current_uid_gid(), bpf::bpf_get_current_cgroup_id()) };
+    let (ids, cgroup) = unsafe {
+        (
+            bpf::bpf_get_current_uid_gid(),
+            bpf::bpf_get_current_cgroup_id(),
+        )
+    };
     Exec {
         inode: read(inode, offset!(inode_number)),
         size: read(inode, offset!(inode_size)),
@@ -185,7 +205,11 @@ fn write_args(scratch: &mut Scratch, mm: u64, path: u32) -> u32 {
     // SAFETY: at most HALF bytes behind a path of less than HALF.
     let failed = unsafe {
         bpf::bpf_probe_read_user(
-            scratch.strings.as_mut_ptr().add((path & (HALF - 1)) as usize).cast(),
+            scratch
+                .strings
+                .as_mut_ptr()
+                .add((path & (HALF - 1)) as usize)
+                .cast(),
             len as u32 & (HALF * 2 - 1),
             start as *const c_void,
         )

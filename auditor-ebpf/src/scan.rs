@@ -50,14 +50,23 @@ static SEARCH: PerCpuArray<Search> = PerCpuArray::with_max_entries(1, 0);
 
 /// Looks for signs of MCP in `span` bytes of `source`.
 #[inline(always)]
-pub(crate) fn look<const LOOP: bool>(stream: &mut Stream, target: &Target, span: u64, source: &Source) -> Sign {
+pub(crate) fn look<const LOOP: bool>(
+    stream: &mut Stream,
+    target: &Target,
+    span: u64,
+    source: &Source,
+) -> Sign {
     let Some(search) = SEARCH.get_ptr_mut(0) else {
         return Sign::None;
     };
     // SAFETY: per CPU, and tracepoint programs do not interrupt each other on one CPU.
     let search = unsafe { &mut *search };
     search.source = *source;
-    search.budget = if span <= BLOCK || (span <= WHOLE && stream.take_scan_credit(span)) { span } else { BLOCK };
+    search.budget = if span <= BLOCK || (span <= WHOLE && stream.take_scan_credit(span)) {
+        span
+    } else {
+        BLOCK
+    };
     search.carry = 0;
     search.weak = u64::from(is_twin_capturing(target));
     search.strong = 0;
@@ -69,7 +78,11 @@ pub(crate) fn look<const LOOP: bool>(stream: &mut Stream, target: &Target, span:
     let is_weak = match head as u32 {
         POST => return Sign::Strong,
         GET | HTTP | DELETE | PRI => true,
-        _ => first == b'{' || first == b'[' || (span < 4 && matches!(first, b'P' | b'G' | b'H' | b'D')),
+        _ => {
+            first == b'{'
+                || first == b'['
+                || (span < 4 && matches!(first, b'P' | b'G' | b'H' | b'D'))
+        }
     };
     if search.budget != 0 && search.strong == 0 {
         if LOOP {
@@ -168,7 +181,9 @@ fn has_keyword(word: u64) -> u64 {
 
 #[inline(always)]
 fn is_part(half: u64) -> u64 {
-    is_zero(half ^ part(*b"json")) | is_zero(half ^ part(*b"sonr")) | is_zero(half ^ part(*b"onrp"))
+    is_zero(half ^ part(*b"json"))
+        | is_zero(half ^ part(*b"sonr"))
+        | is_zero(half ^ part(*b"onrp"))
         | is_zero(half ^ part(*b"nrpc"))
 }
 

@@ -11,11 +11,7 @@ use auditor_common::{
     limit,
     record::{end, flag, object},
 };
-use aya_ebpf::{
-    bindings::BPF_NOEXIST,
-    macros::map,
-    maps::LruHashMap,
-};
+use aya_ebpf::{bindings::BPF_NOEXIST, macros::map, maps::LruHashMap};
 
 use crate::{
     copy::Source,
@@ -106,7 +102,9 @@ pub(crate) fn remember(target: &Target, is_unaligned: bool) {
 pub(crate) fn find(key: u64) -> Option<&'static mut Stream> {
     // SAFETY: values of a hash map stay valid while the program runs; fields that two CPUs change at once are
     // either atomic or only decide whether bytes are copied once or twice.
-    STREAMS.get_ptr_mut(&key).map(|stream| unsafe { &mut *stream })
+    STREAMS
+        .get_ptr_mut(&key)
+        .map(|stream| unsafe { &mut *stream })
 }
 
 /// Forgets a stream: its key now means another one.
@@ -147,9 +145,17 @@ impl Stream {
         if target.object != object::TCP {
             return fetch_add(&mut self.pos[index], span);
         }
-        let field = if side == end::WRITE { offset!(tcp_write_seq) } else { offset!(tcp_copied_seq) };
+        let field = if side == end::WRITE {
+            offset!(tcp_write_seq)
+        } else {
+            offset!(tcp_copied_seq)
+        };
         let sequence: u32 = read(target.sock, field);
-        let known = if self.pos[0] > self.pos[1] { self.pos[0] } else { self.pos[1] };
+        let known = if self.pos[0] > self.pos[1] {
+            self.pos[0]
+        } else {
+            self.pos[1]
+        };
         let stop = if known == 0 {
             // Room below, for the other end may be behind.
             (1 << 32) + u64::from(sequence)
@@ -178,11 +184,21 @@ impl Stream {
     /// Decides what to do with `span` bytes at `pos`, which can be read from `source`.
     #[inline(always)]
     pub(crate) fn judge<const LOOP: bool>(
-        &mut self, target: &Target, side: u8, pos: u64, span: u64, source: &Source) -> Action {
+        &mut self,
+        target: &Target,
+        side: u8,
+        pos: u64,
+        span: u64,
+        source: &Source,
+    ) -> Action {
         let stop = pos + span;
         if side == end::READ && (self.is_unaligned != 0 || target.object == object::PTY) {
             // Which bytes these are is not known: only that the process reads here.
-            return if self.is_capturing != 0 { Action::Testify } else { Action::Nothing };
+            return if self.is_capturing != 0 {
+                Action::Testify
+            } else {
+                Action::Nothing
+            };
         }
         if self.is_capturing != 0 {
             if !self.is_revoked(target.stream) {
@@ -223,7 +239,13 @@ impl Stream {
         if stop <= self.captured {
             return Action::Testify;
         }
-        Action::Copy { from: if pos > self.captured { pos } else { self.captured } }
+        Action::Copy {
+            from: if pos > self.captured {
+                pos
+            } else {
+                self.captured
+            },
+        }
     }
 
     /// Notes that everything up to `stop` was copied or lost.
@@ -254,8 +276,17 @@ impl Stream {
     /// Flags for every record of this stream.
     #[inline(always)]
     pub(crate) fn flags(&self) -> u8 {
-        let unaligned = if self.is_unaligned != 0 { flag::UNALIGNED } else { 0 };
-        unaligned | if self.is_capturing != 0 { flag::CAPTURING } else { 0 }
+        let unaligned = if self.is_unaligned != 0 {
+            flag::UNALIGNED
+        } else {
+            0
+        };
+        unaligned
+            | if self.is_capturing != 0 {
+                flag::CAPTURING
+            } else {
+                0
+            }
     }
 
     /// The same, with those that are told once.

@@ -8,8 +8,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crate::{
     emit,
     kernel::{offset, read},
-    object as objects,
-    stream,
+    object as objects, stream,
 };
 
 const SOCK_STREAM: u16 = 1;
@@ -41,7 +40,9 @@ pub fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
 /// Tells that nothing more goes out on a stream.
 #[inline(always)]
 fn close(out: u64, back: u64) {
-    let Some(stream) = stream::find(out) else { return };
+    let Some(stream) = stream::find(out) else {
+        return;
+    };
     if !stream.is_capturing() && !stream::find(back).is_some_and(|twin| twin.is_capturing()) {
         return;
     }

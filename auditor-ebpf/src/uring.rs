@@ -18,7 +18,10 @@ const WRITES: u64 = 1 << 2 | 1 << 5 | 1 << 9 | 1 << 23 | 1 << 26 | 1 << 47 | 1 <
 /// `TP_PROTO(struct io_ring_ctx *ctx, void *req, u64 user_data, int res, ...)`: Linux 5.19 to 6.16.
 #[btf_tracepoint(function = "io_uring_complete")]
 pub fn io_uring_complete(context: BtfTracePointContext) -> i32 {
-    completed(context.arg::<*const c_void>(1) as u64, context.arg::<i32>(3));
+    completed(
+        context.arg::<*const c_void>(1) as u64,
+        context.arg::<i32>(3),
+    );
     0
 }
 
@@ -46,7 +49,9 @@ fn completed(request: u64, moved: i32) {
     } else {
         return;
     };
-    let Some(target) = object::target(read(request, offset!(request_file)), side) else { return };
+    let Some(target) = object::target(read(request, offset!(request_file)), side) else {
+        return;
+    };
     if let Some(stream) = stream::of(&target) {
         io::unheard(stream, &target, side, moved as u64);
     }

@@ -8,18 +8,22 @@ use serde::Deserialize;
 /// Everything that can be configured. `docs/config.example.toml` explains each key.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub(crate) struct Config {
     /// Bytes kept of one message.
-    pub message_limit: usize,
+    pub(crate) message_limit: usize,
     /// Bytes of the ring between kernel and daemon; a power of two.
-    pub ring_bytes: u32,
+    pub(crate) ring_bytes: u32,
     /// Where metrics are served for Prometheus; loopback only.
-    pub metrics: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { message_limit: 16 << 20, ring_bytes: auditor_common::limit::RING_BYTES, metrics: None }
+        Self {
+            message_limit: 16 << 20,
+            ring_bytes: auditor_common::limit::RING_BYTES,
+            metrics: None,
+        }
     }
 }
 
@@ -28,17 +32,24 @@ impl Config {
     ///
     /// # Errors
     /// When it cannot be read, has an unknown key, or a value that cannot be.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read configuration {}", path.display()))?;
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read configuration {}", path.display()))?;
         Self::parse(&text).with_context(|| format!("configuration {}", path.display()))
     }
 
     fn parse(text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text)?;
         if !config.ring_bytes.is_power_of_two() || config.ring_bytes < 1 << 16 {
-            bail!("ring_bytes is {}: it must be a power of two, at least 65536", config.ring_bytes);
+            bail!(
+                "ring_bytes is {}: it must be a power of two, at least 65536",
+                config.ring_bytes
+            );
         }
-        if config.metrics.is_some_and(|address| !address.ip().is_loopback()) {
+        if config
+            .metrics
+            .is_some_and(|address| !address.ip().is_loopback())
+        {
             bail!("metrics must be a loopback address such as 127.0.0.1:9464");
         }
         Ok(config)
@@ -54,7 +65,11 @@ mod tests {
         let text = include_str!("../../docs/config.example.toml");
         assert_eq!(Config::parse(text).unwrap(), Config::default());
         // Its commented keys are valid too.
-        let all: String = text.lines().map(|line| line.strip_prefix("#! ").unwrap_or(line)).collect::<Vec<_>>().join("\n");
+        let all: String = text
+            .lines()
+            .map(|line| line.strip_prefix("#! ").unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n");
         assert!(Config::parse(&all).unwrap().metrics.is_some());
     }
 

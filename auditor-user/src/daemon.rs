@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     capture::{self, Batch, Clock, Recording},
     config::Config,
+    coverage::Coverage,
     host,
     metrics::{self, Metrics},
     output::Output,
@@ -33,30 +34,32 @@ const TICK: Duration = Duration::from_secs(1);
 const NEVER: Duration = Duration::from_secs(3_600);
 
 /// What to do, from configuration and flags.
-pub struct Options {
+pub(crate) struct Options {
     /// The configuration.
-    pub config: Config,
+    pub(crate) config: Config,
     /// How much of messages leaves.
-    pub level: Level,
+    pub(crate) level: Level,
     /// Where to record what the kernel delivers.
-    pub record: Option<PathBuf>,
+    pub(crate) record: Option<PathBuf>,
+    /// Where the daemon keeps its files; none in a replay.
+    pub(crate) data_dir: Option<PathBuf>,
     /// When to stop by itself.
-    pub duration: Option<Duration>,
+    pub(crate) duration: Option<Duration>,
 }
 
 /// How a run went, layer by layer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// What the kernel side counted.
-    pub kernel: Counts,
+    pub(crate) kernel: Counts,
     /// Records not understood.
-    pub malformed: u64,
+    pub(crate) malformed: u64,
     /// Messages framed.
-    pub messages: u64,
+    pub(crate) messages: u64,
     /// Events written.
-    pub events: u64,
+    pub(crate) events: u64,
     /// Events that could not be written.
-    pub failed: u64,
+    pub(crate) failed: u64,
 }
 
 /// The pipeline with the world around it.
@@ -66,6 +69,8 @@ struct Daemon {
     clock: Clock,
     output: Output,
     recording: Option<Recording>,
+    coverage: Coverage,
+    data_dir: Option<PathBuf>,
     malformed: u64,
     failed: u64,
 }
@@ -74,18 +79,27 @@ struct Daemon {
 ///
 /// # Errors
 /// When the host cannot be audited, or a file cannot be opened.
-pub async fn run(options: Options, output: Output) -> Result<Summary> {
+pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     let clock = Clock::read();
     let (mut kernel, ring, probes) = KernelSide::load(options.config.ring_bytes)
         .context("this host cannot be audited; `mcp-auditor doctor` says what is missing")?;
     for probe in probes.iter().filter(|probe| probe.obstacle.is_some()) {
-        tracing::warn!(program = probe.program, obstacle = probe.obstacle, "not heard: {}", probe.purpose);
+        tracing::warn!(
+            program = probe.program,
+            obstacle = probe.obstacle,
+            "not heard: {}",
+            probe.purpose
+        );
     }
     let mut batches = capture::start(ring).context("cannot start the capture thread")?;
     let hasher = Hasher::start().context("cannot start the hashing thread")?;
     let mut table = Table::new(clock.boot, Cgroups::of_host(), Some(hasher));
     table.fill();
-    let recording = options.record.as_deref().map(|path| Recording::create(path, clock)).transpose()?;
+    let recording = options
+        .record
+        .as_deref()
+        .map(|path| Recording::create(path, clock))
+        .transpose()?;
     let mut daemon = Daemon::new(&options, table, clock, output, recording);
     daemon.record_processes()?;
     let (counters, registry) = Metrics::registered();
@@ -126,7 +140,7 @@ pub async fn run(options: Options, output: Output) -> Result<Summary> {
 ///
 /// # Errors
 /// When the file cannot be played, or events cannot be written.
-pub fn replay(options: &Options, path: &std::path::Path, output: Output) -> Result<Summary> {
+pub(crate) fn replay(options: &Options, path: &std::path::Path, output: Output) -> Result<Summary> {
     let clock = Clock { boot: Time(0) };
     let table = Table::new(clock.boot, Cgroups::default(), None);
     let mut daemon = Daemon::new(options, table, clock, output, None);
@@ -138,7 +152,10 @@ pub fn replay(options: &Options, path: &std::path::Path, output: Output) -> Resu
             daemon.write_events(time);
         }
     });
-    let summary = daemon.finish(Counts { written: *played.as_ref().unwrap_or(&0), ..Counts::default() })?;
+    let summary = daemon.finish(Counts {
+        written: *played.as_ref().unwrap_or(&0),
+        ..Counts::default()
+    })?;
     played?;
     Ok(summary)
 }
@@ -161,13 +178,32 @@ async fn drain(daemon: &mut Daemon, batches: &mut Receiver<Batch>, kernel: &mut 
 }
 
 impl Daemon {
-    fn new(options: &Options, table: Table, clock: Clock, output: Output, recording: Option<Recording>) -> Self {
+    fn new(
+        options: &Options,
+        table: Table,
+        clock: Clock,
+        output: Output,
+        recording: Option<Recording>,
+    ) -> Self {
         let mut limits = Limits::default();
         limits.wire.message = options.config.message_limit;
-        limits.wire.channel = limits.wire.channel.max(options.config.message_limit.saturating_mul(2));
+        limits.wire.channel = limits
+            .wire
+            .channel
+            .max(options.config.message_limit.saturating_mul(2));
         let has_bodies = options.level != Level::Metadata;
         let pipeline = Pipeline::new(limits, host::settings(options.level), has_bodies);
-        Self { pipeline, table, clock, output, recording, malformed: 0, failed: 0 }
+        Self {
+            pipeline,
+            table,
+            clock,
+            output,
+            recording,
+            coverage: Coverage::default(),
+            data_dir: options.data_dir.clone(),
+            malformed: 0,
+            failed: 0,
+        }
     }
 
     fn handle_batch(&mut self, batch: &Batch, kernel: &mut KernelSide) {
@@ -239,11 +275,16 @@ impl Daemon {
         let now = self.clock.now();
         self.pipeline.handle_idle(now);
         self.table.handle_idle(now);
+        self.save_coverage();
         let Ok(counts) = kernel.counts() else { return };
         if counts.lost_bytes > counters.lost_bytes.get() {
-            tracing::warn!(bytes = counts.lost_bytes - counters.lost_bytes.get(), "the ring was full: bytes were lost");
+            tracing::warn!(
+                bytes = counts.lost_bytes - counters.lost_bytes.get(),
+                "the ring was full: bytes were lost"
+            );
             for loss in kernel.losses() {
-                self.pipeline.handle_loss(loss.stream, loss.generation, loss.end, now);
+                self.pipeline
+                    .handle_loss(loss.stream, loss.generation, loss.end, now);
             }
         }
         let totals = self.pipeline.totals();
@@ -255,7 +296,9 @@ impl Daemon {
         metrics::raise(&counters.messages, totals.messages);
         metrics::raise(&counters.events, self.output.written());
         metrics::raise(&counters.failed_events, self.failed);
-        counters.open_interactions.set(self.pipeline.open_interactions() as i64);
+        counters
+            .open_interactions
+            .set(self.pipeline.open_interactions() as i64);
         counters.channels.set(self.pipeline.channels() as i64);
         counters.processes.set(self.table.len() as i64);
         counters.buffered_bytes.set(self.pipeline.buffered() as i64);
@@ -273,12 +316,21 @@ impl Daemon {
         let mut is_written = false;
         while let Some(event) = self.pipeline.poll_event(now, &self.table) {
             is_written = true;
+            self.coverage.note(&event);
             if let Err(error) = self.output.write(&event) {
                 self.note_failure(&error);
             }
         }
         if is_written && let Err(error) = self.output.flush() {
             self.note_failure(&error);
+        }
+    }
+
+    fn save_coverage(&mut self) {
+        if let Some(directory) = &self.data_dir
+            && let Err(error) = self.coverage.save(directory)
+        {
+            tracing::warn!(%error, "cannot write coverage to {}", directory.display());
         }
     }
 
@@ -302,10 +354,13 @@ impl Daemon {
         let now = self.clock.now();
         self.pipeline.handle_shutdown(now, &self.table);
         self.write_events(now);
+        self.save_coverage();
         if let Some(recording) = self.recording.take() {
             recording.finish()?;
         }
-        self.output.flush().context("cannot write the last events")?;
+        self.output
+            .flush()
+            .context("cannot write the last events")?;
         Ok(Summary {
             kernel,
             malformed: self.malformed,

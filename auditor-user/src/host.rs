@@ -6,12 +6,16 @@ use auditor_core::audit::{Device, Level, Settings};
 use nix::sys::utsname::uname;
 
 /// Settings of the audit stage for this host.
-pub fn settings(level: Level) -> Settings {
+pub(crate) fn settings(level: Level) -> Settings {
     let boot = read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let run = read("/proc/sys/kernel/random/uuid").unwrap_or_default();
     Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        run: format!("{}-{}", boot.get(..8).unwrap_or("0"), run.get(..13).unwrap_or("0")),
+        run: format!(
+            "{}-{}",
+            boot.get(..8).unwrap_or("0"),
+            run.get(..13).unwrap_or("0")
+        ),
         device: device(),
         level,
         key: key(),
@@ -22,15 +26,21 @@ pub fn settings(level: Level) -> Settings {
 fn device() -> Device {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let field = |name: &str| {
-        let line = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+        let line = release
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
         Some(line.trim_matches('"').to_owned())
     };
     Device {
-        hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        hostname: nix::unistd::gethostname()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
         uid: read("/etc/machine-id"),
         os_name: field("NAME"),
         os_version: field("VERSION_ID"),
-        kernel_release: uname().ok().map(|name| name.release().to_string_lossy().into_owned()),
+        kernel_release: uname()
+            .ok()
+            .map(|name| name.release().to_string_lossy().into_owned()),
     }
 }
 
@@ -38,7 +48,10 @@ fn device() -> Device {
 fn key() -> [u8; 32] {
     use std::io::Read as _;
     let mut key = [0; 32];
-    if fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key)).is_err() {
+    if fs::File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut key))
+        .is_err()
+    {
         tracing::warn!("no random numbers: hashes of session ids can be guessed");
     }
     key

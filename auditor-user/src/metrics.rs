@@ -27,56 +27,88 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is counted. Labels are never taken from audited data.
 #[derive(Default)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// Records for which the ring had no room.
-    pub refused_records: Counter,
+    pub(crate) refused_records: Counter,
     /// Bytes of streams in them.
-    pub lost_bytes: Counter,
+    pub(crate) lost_bytes: Counter,
     /// Bytes that could not be read from a program's memory.
-    pub unreadable_bytes: Counter,
+    pub(crate) unreadable_bytes: Counter,
     /// Records delivered by the kernel side.
-    pub records: Counter,
+    pub(crate) records: Counter,
     /// Records that were not understood.
-    pub malformed_records: Counter,
+    pub(crate) malformed_records: Counter,
     /// Messages framed.
-    pub messages: Counter,
+    pub(crate) messages: Counter,
     /// Events written.
-    pub events: Counter,
+    pub(crate) events: Counter,
     /// Events that could not be written.
-    pub failed_events: Counter,
+    pub(crate) failed_events: Counter,
     /// Requests that wait for their answer.
-    pub open_interactions: Gauge<i64>,
+    pub(crate) open_interactions: Gauge<i64>,
     /// Channels remembered.
-    pub channels: Gauge<i64>,
+    pub(crate) channels: Gauge<i64>,
     /// Processes remembered.
-    pub processes: Gauge<i64>,
+    pub(crate) processes: Gauge<i64>,
     /// Bytes held by unfinished messages.
-    pub buffered_bytes: Gauge<i64>,
+    pub(crate) buffered_bytes: Gauge<i64>,
 }
 
 impl Metrics {
     /// Counters and the registry that names them.
-    pub fn registered() -> (Self, Registry) {
+    pub(crate) fn registered() -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("mcp_auditor");
         let counters: [(&str, &str, &Counter<u64, AtomicU64>); 8] = [
-            ("kernel_refused_records", "Records for which the ring had no room", &metrics.refused_records),
-            ("kernel_lost_bytes", "Bytes of streams for which the ring had no room", &metrics.lost_bytes),
-            ("kernel_unreadable_bytes", "Bytes that could not be read from a program", &metrics.unreadable_bytes),
-            ("kernel_records", "Records delivered by the kernel side", &metrics.records),
-            ("malformed_records", "Records that were not understood", &metrics.malformed_records),
+            (
+                "kernel_refused_records",
+                "Records for which the ring had no room",
+                &metrics.refused_records,
+            ),
+            (
+                "kernel_lost_bytes",
+                "Bytes of streams for which the ring had no room",
+                &metrics.lost_bytes,
+            ),
+            (
+                "kernel_unreadable_bytes",
+                "Bytes that could not be read from a program",
+                &metrics.unreadable_bytes,
+            ),
+            (
+                "kernel_records",
+                "Records delivered by the kernel side",
+                &metrics.records,
+            ),
+            (
+                "malformed_records",
+                "Records that were not understood",
+                &metrics.malformed_records,
+            ),
             ("messages", "Messages framed", &metrics.messages),
             ("events", "Audit events written", &metrics.events),
-            ("failed_events", "Audit events that could not be written", &metrics.failed_events),
+            (
+                "failed_events",
+                "Audit events that could not be written",
+                &metrics.failed_events,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
         let gauges: [(&str, &str, &Gauge<i64>); 4] = [
-            ("open_interactions", "Requests that wait for their answer", &metrics.open_interactions),
+            (
+                "open_interactions",
+                "Requests that wait for their answer",
+                &metrics.open_interactions,
+            ),
             ("channels", "Channels remembered", &metrics.channels),
             ("processes", "Processes remembered", &metrics.processes),
-            ("buffered_bytes", "Bytes held by unfinished messages", &metrics.buffered_bytes),
+            (
+                "buffered_bytes",
+                "Bytes held by unfinished messages",
+                &metrics.buffered_bytes,
+            ),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
@@ -86,7 +118,7 @@ impl Metrics {
 }
 
 /// Raises a counter to what was counted elsewhere.
-pub fn raise(counter: &Counter, to: u64) {
+pub(crate) fn raise(counter: &Counter, to: u64) {
     counter.inc_by(to.saturating_sub(counter.get()));
 }
 
@@ -94,15 +126,20 @@ pub fn raise(counter: &Counter, to: u64) {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve(address: SocketAddr, registry: Registry) -> Result<()> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot serve metrics on {address}"))?;
+pub(crate) async fn serve(address: SocketAddr, registry: Registry) -> Result<()> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot serve metrics on {address}"))?;
     let registry = Arc::new(registry);
     tokio::spawn(async move {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let registry = Arc::clone(&registry);
-                    tokio::spawn(timeout(PATIENCE, async move { answer(stream, &registry).await }));
+                    tokio::spawn(timeout(
+                        PATIENCE,
+                        async move { answer(stream, &registry).await },
+                    ));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a scraper");

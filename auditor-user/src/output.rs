@@ -12,7 +12,7 @@ use clap::ValueEnum;
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// One OCSF event a line.
     Jsonl,
     /// One aligned line for each interaction.
@@ -20,7 +20,7 @@ pub enum Format {
 }
 
 /// Writes events.
-pub struct Output {
+pub(crate) struct Output {
     sink: BufWriter<Box<dyn Write>>,
     format: Format,
     has_colours: bool,
@@ -34,7 +34,7 @@ impl Output {
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub fn open(path: &Path, format: Format) -> Result<Self> {
+    pub(crate) fn open(path: &Path, format: Format) -> Result<Self> {
         let is_stdout = path == Path::new("-");
         let sink: Box<dyn Write> = if is_stdout {
             Box::new(io::stdout())
@@ -45,7 +45,9 @@ impl Output {
         Ok(Self {
             sink: BufWriter::with_capacity(1 << 17, sink),
             format,
-            has_colours: is_stdout && io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            has_colours: is_stdout
+                && io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none(),
             json: Vec::new(),
             line: String::new(),
             written: 0,
@@ -56,7 +58,7 @@ impl Output {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&mut self, event: &AuditEvent) -> io::Result<()> {
+    pub(crate) fn write(&mut self, event: &AuditEvent) -> io::Result<()> {
         self.written += 1;
         match self.format {
             Format::Jsonl => {
@@ -82,12 +84,12 @@ impl Output {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
     }
 
     /// Events written so far.
-    pub fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written
     }
 }

@@ -37,7 +37,11 @@ pub(crate) struct Ended {
 
 impl Auditor {
     pub(crate) fn new(binary: PathBuf) -> Result<Self> {
-        ensure!(binary.exists(), "{} is absent: build it first with `cargo xtask build`", binary.display());
+        ensure!(
+            binary.exists(),
+            "{} is absent: build it first with `cargo xtask build`",
+            binary.display()
+        );
         let directory = std::env::temp_dir().join(format!("auditor-bench-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
         Ok(Self { binary, directory })
@@ -66,7 +70,11 @@ impl Auditor {
                 bail!("the auditor did not start: {said}");
             }
             if line.trim() == "ready" {
-                return Ok(Running { child, stderr, events });
+                return Ok(Running {
+                    child,
+                    stderr,
+                    events,
+                });
             }
             said.push_str(&line);
         }
@@ -83,8 +91,18 @@ impl Running {
     /// Processor time used so far, in seconds.
     pub(crate) fn cpu(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+        let fields: Vec<_> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let ticks = |index: usize| {
+            fields
+                .get(index)
+                .and_then(|field| field.parse::<f64>().ok())
+                .unwrap_or(0.0)
+        };
         Ok((ticks(11) + ticks(12)) / 100.0)
     }
 
@@ -98,7 +116,10 @@ impl Running {
             if now - last < 0.05 {
                 return Ok(());
             }
-            ensure!(Instant::now() < deadline, "the auditor does not come to rest");
+            ensure!(
+                Instant::now() < deadline,
+                "the auditor does not come to rest"
+            );
             last = now;
         }
     }
@@ -106,7 +127,10 @@ impl Running {
     /// Peak resident memory so far, in MiB.
     pub(crate) fn peak_mib(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM")).context("no VmHWM")?;
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM"))
+            .context("no VmHWM")?;
         let kib: f64 = line.split_whitespace().nth(1).context("no size")?.parse()?;
         Ok(kib / 1024.0)
     }

@@ -22,7 +22,11 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
     let mut idle = Pairs::default();
     for _ in 0..PAIRS {
         for has_auditor in [false, true] {
-            let running = if has_auditor { Some(auditor.start()?) } else { None };
+            let running = if has_auditor {
+                Some(auditor.start()?)
+            } else {
+                None
+            };
             if let Some(running) = &running {
                 running.settle()?;
             }
@@ -35,10 +39,24 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
             }
         }
     }
-    report.at_least("ping-pong throughput of one session, with : without", 1.0 / one.ratio(), 0.85, "");
-    report.tell("ping-pong throughput of four sessions, with : without", 1.0 / four.ratio(), "");
+    report.at_least(
+        "ping-pong throughput of one session, with : without",
+        1.0 / one.ratio(),
+        0.85,
+        "",
+    );
+    report.tell(
+        "ping-pong throughput of four sessions, with : without",
+        1.0 / four.ratio(),
+        "",
+    );
     report.at_most("dd bs=64 | cat, time with : without", pipe.ratio(), 1.3, "");
-    report.at_most("a system call that moves nothing, more by", idle.difference(), 100.0, "ns");
+    report.at_most(
+        "a system call that moves nothing, more by",
+        idle.difference(),
+        100.0,
+        "ns",
+    );
     Ok(())
 }
 
@@ -51,17 +69,34 @@ struct Pairs {
 
 impl Pairs {
     fn push(&mut self, has_auditor: bool, value: f64) {
-        if has_auditor { &mut self.with } else { &mut self.without }.push(value);
+        if has_auditor {
+            &mut self.with
+        } else {
+            &mut self.without
+        }
+        .push(value);
     }
 
     /// Median of the ratios of the pairs.
     fn ratio(&self) -> f64 {
-        median(self.with.iter().zip(&self.without).map(|(with, without)| with / without).collect())
+        median(
+            self.with
+                .iter()
+                .zip(&self.without)
+                .map(|(with, without)| with / without)
+                .collect(),
+        )
     }
 
     /// Median of the differences of the pairs.
     fn difference(&self) -> f64 {
-        median(self.with.iter().zip(&self.without).map(|(with, without)| with - without).collect())
+        median(
+            self.with
+                .iter()
+                .zip(&self.without)
+                .map(|(with, without)| with - without)
+                .collect(),
+        )
     }
 }
 
@@ -74,12 +109,20 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn ping_pong(sessions: usize) -> Result<f64> {
     let mut clients = Vec::new();
     for _ in 0..sessions {
-        clients.push(role()?.args(["client", "20000"]).stdout(Stdio::piped()).spawn()?);
+        clients.push(
+            role()?
+                .args(["client", "20000"])
+                .stdout(Stdio::piped())
+                .spawn()?,
+        );
     }
     let mut longest: f64 = 0.0;
     for client in clients {
         let output = client.wait_with_output()?;
-        let nanos: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().context("the client's time")?;
+        let nanos: f64 = String::from_utf8_lossy(&output.stdout)
+            .trim()
+            .parse()
+            .context("the client's time")?;
         longest = longest.max(nanos);
     }
     Ok(longest / 1e9)
@@ -87,7 +130,12 @@ fn ping_pong(sessions: usize) -> Result<f64> {
 
 fn plain_pipe() -> Result<f64> {
     let started = Instant::now();
-    let status = Command::new("sh").args(["-c", "dd if=/dev/zero bs=64 count=1000000 2>/dev/null | cat >/dev/null"]).status()?;
+    let status = Command::new("sh")
+        .args([
+            "-c",
+            "dd if=/dev/zero bs=64 count=1000000 2>/dev/null | cat >/dev/null",
+        ])
+        .status()?;
     anyhow::ensure!(status.success(), "dd | cat failed");
     Ok(started.elapsed().as_secs_f64())
 }
@@ -95,5 +143,8 @@ fn plain_pipe() -> Result<f64> {
 /// Nanoseconds of one system call.
 fn system_calls() -> Result<f64> {
     let output = role()?.args(["syscalls", "3000000"]).output()?;
-    String::from_utf8_lossy(&output.stdout).trim().parse().context("the time of a system call")
+    String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .context("the time of a system call")
 }

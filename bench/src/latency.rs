@@ -25,7 +25,12 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
     let running = auditor.start()?;
     running.settle()?;
     let client = role()?
-        .args(["client", &CALLS.to_string(), &MESSAGE.to_string(), &RATE.to_string()])
+        .args([
+            "client",
+            &CALLS.to_string(),
+            &MESSAGE.to_string(),
+            &RATE.to_string(),
+        ])
         .stdout(Stdio::piped())
         .spawn()?;
     let pid = u64::from(client.id());
@@ -47,7 +52,9 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
             written.insert(event.id.parse()?, now);
         }
     }
-    let output = client.join().map_err(|_| anyhow::anyhow!("the client's reader panicked"))??;
+    let output = client
+        .join()
+        .map_err(|_| anyhow::anyhow!("the client's reader panicked"))??;
     running.stop()?;
     let mut delays = Vec::new();
     for answered in String::from_utf8_lossy(&output.stdout).lines() {
@@ -58,8 +65,18 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
         }
     }
     delays.sort_by(f64::total_cmp);
-    let at = |share: f64| delays.get((delays.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
-    report.at_least("1000 messages/s: events seen", delays.len() as f64, CALLS as f64, "");
+    let at = |share: f64| {
+        delays
+            .get((delays.len() as f64 * share) as usize)
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
+    report.at_least(
+        "1000 messages/s: events seen",
+        delays.len() as f64,
+        CALLS as f64,
+        "",
+    );
     report.tell("  last byte to event, median", at(0.5), "ms");
     report.at_most("  last byte to event, p99", at(0.99), 50.0, "ms");
     Ok(())

@@ -56,7 +56,11 @@ fn main() -> Result<()> {
         return role.play();
     }
     let auditor = Auditor::new(arguments.auditor)?;
-    let chosen = if arguments.only.is_empty() { Measurement::value_variants() } else { &arguments.only };
+    let chosen = if arguments.only.is_empty() {
+        Measurement::value_variants()
+    } else {
+        &arguments.only
+    };
     let mut report = Report::new();
     for measurement in chosen {
         match measurement {

@@ -15,12 +15,24 @@ impl Report {
 
     /// A figure that must be at most `bound`.
     pub(crate) fn at_most(&mut self, name: &str, value: f64, bound: f64, unit: &str) {
-        self.line(name, value, unit, value <= bound, &format!("<= {bound} {unit}"));
+        self.line(
+            name,
+            value,
+            unit,
+            value <= bound,
+            &format!("<= {bound} {unit}"),
+        );
     }
 
     /// A figure that must be at least `bound`.
     pub(crate) fn at_least(&mut self, name: &str, value: f64, bound: f64, unit: &str) {
-        self.line(name, value, unit, value >= bound, &format!(">= {bound} {unit}"));
+        self.line(
+            name,
+            value,
+            unit,
+            value >= bound,
+            &format!(">= {bound} {unit}"),
+        );
     }
 
     /// A figure that is only told.
@@ -30,7 +42,11 @@ impl Report {
 
     /// Ends the table.
     pub(crate) fn finish(self) -> Result<()> {
-        ensure!(self.missed == 0, "{} figures are not what they must be", self.missed);
+        ensure!(
+            self.missed == 0,
+            "{} figures are not what they must be",
+            self.missed
+        );
         Ok(())
     }
 
@@ -38,6 +54,9 @@ impl Report {
         let digits = if value.fract() == 0.0 { 0 } else { 2 };
         let mark = if is_met { "" } else { "   MISSED" };
         self.missed += usize::from(!is_met);
-        println!("{name:<58} {:>14}  {must}{mark}", format!("{value:.digits$} {unit}"));
+        println!(
+            "{name:<58} {:>14}  {must}{mark}",
+            format!("{value:.digits$} {unit}")
+        );
     }
 }

@@ -64,10 +64,18 @@ struct Server {
 
 impl Server {
     fn start() -> Result<Self> {
-        let mut child = auditor::role()?.arg("server").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = auditor::role()?
+            .arg("server")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let input = File::from(OwnedFd::from(child.stdin.take().context("no stdin")?));
         let output = File::from(OwnedFd::from(child.stdout.take().context("no stdout")?));
-        let mut server = Self { child, input, output: BufReader::with_capacity(1 << 16, output) };
+        let mut server = Self {
+            child,
+            input,
+            output: BufReader::with_capacity(1 << 16, output),
+        };
         let hello = r#"{"jsonrpc":"2.0","id":"hello","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"load","version":"1"}}}"#;
         server.call(format!("{hello}\n").as_bytes(), 1)?;
         Ok(server)
@@ -80,7 +88,10 @@ impl Server {
             self.input.write_all(piece)?;
         }
         let mut answer = Vec::new();
-        ensure!(self.output.read_until(b'\n', &mut answer)? > 0, "the server is gone");
+        ensure!(
+            self.output.read_until(b'\n', &mut answer)? > 0,
+            "the server is gone"
+        );
         Ok(())
     }
 
@@ -110,10 +121,12 @@ fn client(calls: u64, size: usize, rate: u64) -> Result<()> {
     let started = Instant::now();
     for id in 0..calls {
         server.call(&call(id, size), 1)?;
-        if rate != 0 {
-            let answered = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos();
+        if let Some(period) = 1_000_000_000_u64.checked_div(rate) {
+            let answered = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)?
+                .as_nanos();
             println!("{id} {answered}");
-            let due = std::time::Duration::from_nanos(1_000_000_000 / rate * (id + 1));
+            let due = std::time::Duration::from_nanos(period * (id + 1));
             std::thread::sleep(due.saturating_sub(started.elapsed()));
         }
     }
@@ -132,8 +145,14 @@ fn serve() -> Result<()> {
         if input.read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        let head = String::from_utf8_lossy(line.get(..64.min(line.len())).unwrap_or_default()).into_owned();
-        let id = head.split("\"id\":").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or("null").to_owned();
+        let head = String::from_utf8_lossy(line.get(..64.min(line.len())).unwrap_or_default())
+            .into_owned();
+        let id = head
+            .split("\"id\":")
+            .nth(1)
+            .and_then(|rest| rest.split(',').next())
+            .unwrap_or("null")
+            .to_owned();
         let answer = format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"content\":[{{\"type\":\"text\",\"text\":\"{}\"}}]}}}}\n",
             "y".repeat(MESSAGE - 90)
@@ -145,14 +164,19 @@ fn serve() -> Result<()> {
 
 /// A notification of `size` bytes with its newline.
 pub(crate) fn notification(number: u64, size: usize) -> Vec<u8> {
-    let head = format!(r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"info","data":"{number:08}"#);
+    let head = format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"info","data":"{number:08}"#
+    );
     let tail = "\"}}\n";
     let fill = size.saturating_sub(head.len() + tail.len());
     [head.as_bytes(), &vec![b'z'; fill], tail.as_bytes()].concat()
 }
 
 fn write_notifications(messages: u64, size: usize) -> Result<()> {
-    let mut child = auditor::role()?.arg("reader").stdin(Stdio::piped()).spawn()?;
+    let mut child = auditor::role()?
+        .arg("reader")
+        .stdin(Stdio::piped())
+        .spawn()?;
     let mut pipe = File::from(OwnedFd::from(child.stdin.take().context("no stdin")?));
     let started = Instant::now();
     for number in 0..messages {
@@ -184,7 +208,8 @@ fn endless(pipes: usize, bytes: usize) -> Result<()> {
         let (read, write) = nix::unistd::pipe()?;
         ends.push((File::from(read), File::from(write)));
     }
-    let start = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"t":""#;
+    let start =
+        br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"t":""#;
     let mut buffer = vec![0; 1 << 16];
     for (read, write) in &mut ends {
         write.write_all(start)?;

@@ -20,10 +20,16 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
     let before = running.cpu()?;
     let mut clients = Vec::new();
     for _ in 0..SESSIONS {
-        let client = role()?.args(["client", &CALLS.to_string(), &MESSAGE.to_string()]).stdout(Stdio::null()).spawn()?;
+        let client = role()?
+            .args(["client", &CALLS.to_string(), &MESSAGE.to_string()])
+            .stdout(Stdio::null())
+            .spawn()?;
         clients.push(client);
     }
-    let pids: Vec<_> = clients.iter().map(|client| u64::from(client.id())).collect();
+    let pids: Vec<_> = clients
+        .iter()
+        .map(|client| u64::from(client.id()))
+        .collect();
     for mut client in clients {
         client.wait()?;
     }
@@ -34,8 +40,13 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
     let mut by_client: HashMap<u64, (u64, Vec<u64>)> = HashMap::new();
     let mut witnesses = 0;
     for event in events::read(&path)? {
-        let is_call = event.kind == "request" && event.stage == "final" && event.method == "tools/call";
-        if is_call && event.status == 1 && pids.contains(&event.client) && event.bytes + 1 == MESSAGE as u64 {
+        let is_call =
+            event.kind == "request" && event.stage == "final" && event.method == "tools/call";
+        if is_call
+            && event.status == 1
+            && pids.contains(&event.client)
+            && event.bytes + 1 == MESSAGE as u64
+        {
             let (calls, servers) = by_client.entry(event.client).or_default();
             *calls += 1;
             servers.push(event.server);
@@ -51,9 +62,23 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
         }
     }
     let calls = (SESSIONS as u64 * CALLS) as f64;
-    report.at_least("20 sessions x 1000 calls: paired within their session", paired as f64 / calls * 100.0, 100.0, "%");
-    report.tell("  of these, seen at both ends both ways", witnesses as f64 / calls * 100.0, "%");
-    report.at_most("  processor time per message of 400 B", cpu / (2.0 * calls) * 1e6, 30.0, "us");
+    report.at_least(
+        "20 sessions x 1000 calls: paired within their session",
+        paired as f64 / calls * 100.0,
+        100.0,
+        "%",
+    );
+    report.tell(
+        "  of these, seen at both ends both ways",
+        witnesses as f64 / calls * 100.0,
+        "%",
+    );
+    report.at_most(
+        "  processor time per message of 400 B",
+        cpu / (2.0 * calls) * 1e6,
+        30.0,
+        "us",
+    );
     report.at_most("  resident memory, peak", ended.peak_mib, 100.0, "MiB");
     if paired as f64 != calls {
         println!("{}", ended.said);

@@ -12,8 +12,18 @@ use crate::{
     role::call,
 };
 
-const SIZES: [usize; 10] =
-    [100, 400, 4_096, 65_536, 70_000, 131_072, 300_000, 1 << 20, 4 << 20, 16 << 20];
+const SIZES: [usize; 10] = [
+    100,
+    400,
+    4_096,
+    65_536,
+    70_000,
+    131_072,
+    300_000,
+    1 << 20,
+    4 << 20,
+    16 << 20,
+];
 const WRITES: [u64; 5] = [1, 2, 10, 100, 10_000];
 
 pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
@@ -23,14 +33,19 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
         .map(|(id, size)| {
             let line = call(id as u64, *size);
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
-            Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            Sha256::digest(text)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
         })
         .collect();
     let running = auditor.start()?;
     let sizes = SIZES.map(|size| size.to_string()).join(",");
     let mut clients = HashMap::new();
     for writes in WRITES {
-        let mut client = role()?.args(["sizes", &sizes, &writes.to_string()]).spawn()?;
+        let mut client = role()?
+            .args(["sizes", &sizes, &writes.to_string()])
+            .spawn()?;
         clients.insert(u64::from(client.id()), writes);
         client.wait()?;
     }
@@ -39,17 +54,30 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
     running.stop()?;
     let mut heard = Vec::new();
     for event in events::read(&path)? {
-        let Some(writes) = clients.get(&event.client) else { continue };
+        let Some(writes) = clients.get(&event.client) else {
+            continue;
+        };
         let is_call = event.method == "tools/call" && event.stage == "final" && event.status == 1;
-        let Ok(id) = event.id.parse::<usize>() else { continue };
-        if is_call && hashes.get(id).is_some_and(|hash| event.hash.ends_with(hash)) {
+        let Ok(id) = event.id.parse::<usize>() else {
+            continue;
+        };
+        if is_call
+            && hashes
+                .get(id)
+                .is_some_and(|hash| event.hash.ends_with(hash))
+        {
             heard.push((*writes, id));
         }
     }
     heard.sort_unstable();
     heard.dedup();
     let total = SIZES.len() * WRITES.len();
-    report.at_least("100 B to 16 MiB in 1 to 10,000 writes: heard, hash right", heard.len() as f64, total as f64, "of 50");
+    report.at_least(
+        "100 B to 16 MiB in 1 to 10,000 writes: heard, hash right",
+        heard.len() as f64,
+        total as f64,
+        "of 50",
+    );
     for writes in WRITES {
         for (id, size) in SIZES.iter().enumerate() {
             if !heard.contains(&(writes, id)) {

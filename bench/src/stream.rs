@@ -16,17 +16,25 @@ const MESSAGES: u64 = 200_000;
 pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
     let running = auditor.start()?;
     running.settle()?;
-    let writer = role()?.args(["writer", &MESSAGES.to_string(), &MESSAGE.to_string()]).stdout(Stdio::piped()).spawn()?;
+    let writer = role()?
+        .args(["writer", &MESSAGES.to_string(), &MESSAGE.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()?;
     let pid = u64::from(writer.id());
     let output = writer.wait_with_output()?;
-    let nanos: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().context("the writer's time")?;
+    let nanos: f64 = String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .context("the writer's time")?;
     running.settle()?;
     let path = running.events.clone();
     let ended = running.stop()?;
     let (mut heard, mut lost, mut discarded) = (0, 0, 0);
     for event in events::read(&path)? {
         let writer_pid = |json: &serde_json::Value| {
-            [&json["client"]["pid"], &json["server"]["pid"]].into_iter().any(|found| found.as_u64() == Some(pid))
+            [&json["client"]["pid"], &json["server"]["pid"]]
+                .into_iter()
+                .any(|found| found.as_u64() == Some(pid))
         };
         if event.kind == "notification" && writer_pid(&event.json) {
             heard += 1;
@@ -36,9 +44,18 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
         }
     }
     let missing = (MESSAGES - heard) * MESSAGE as u64;
-    report.tell("one-way stream: writer's speed", MESSAGES as f64 / nanos * 1e9, "messages/s");
+    report.tell(
+        "one-way stream: writer's speed",
+        MESSAGES as f64 / nanos * 1e9,
+        "messages/s",
+    );
     report.tell("  heard", heard as f64 / MESSAGES as f64 * 100.0, "%");
-    report.at_most("  bytes missing beyond what gaps tell", missing.abs_diff(lost + discarded) as f64, 0.0, "B");
+    report.at_most(
+        "  bytes missing beyond what gaps tell",
+        missing.abs_diff(lost + discarded) as f64,
+        0.0,
+        "B",
+    );
     report.tell("  resident memory, peak", ended.peak_mib, "MiB");
     Ok(())
 }

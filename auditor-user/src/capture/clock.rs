@@ -5,31 +5,33 @@ use nix::time::{ClockId, clock_gettime};
 
 /// The offset between time since boot and UTC.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Clock {
+pub(crate) struct Clock {
     /// When the host was started.
-    pub boot: Time,
+    pub(crate) boot: Time,
 }
 
 impl Clock {
     /// Reads both clocks.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let boot = nanos(ClockId::CLOCK_REALTIME).saturating_sub(nanos(ClockId::CLOCK_BOOTTIME));
         Self { boot: Time(boot) }
     }
 
     /// Now, by this clock: time since boot on top of the offset.
-    pub fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         self.time(nanos(ClockId::CLOCK_BOOTTIME))
     }
 
     /// The time of a record.
-    pub fn time(&self, since_boot: u64) -> Time {
+    pub(crate) fn time(&self, since_boot: u64) -> Time {
         self.boot.after(since_boot)
     }
 }
 
 fn nanos(clock: ClockId) -> u64 {
-    let Ok(time) = clock_gettime(clock) else { return 0 };
+    let Ok(time) = clock_gettime(clock) else {
+        return 0;
+    };
     let (seconds, nanos) = (u64::try_from(time.tv_sec()), u64::try_from(time.tv_nsec()));
     seconds.unwrap_or(0) * 1_000_000_000 + nanos.unwrap_or(0)
 }

@@ -22,7 +22,7 @@ const RECORD: usize = 1 << 20;
 
 /// Why a capture file cannot be written or played.
 #[derive(Debug, Error)]
-pub enum CaptureError {
+pub(crate) enum CaptureError {
     /// Reading or writing failed.
     #[error("capture file {path}: {source}")]
     Io {
@@ -48,7 +48,7 @@ pub enum CaptureError {
 }
 
 /// A capture file that is being written.
-pub struct Recording {
+pub(crate) struct Recording {
     file: BufWriter<File>,
     path: PathBuf,
 }
@@ -58,27 +58,38 @@ impl Recording {
     ///
     /// # Errors
     /// When it cannot be created.
-    pub fn create(path: &Path, clock: Clock) -> Result<Self, CaptureError> {
-        let fail = |source| CaptureError::Io { path: path.to_owned(), source };
+    pub(crate) fn create(path: &Path, clock: Clock) -> Result<Self, CaptureError> {
+        let fail = |source| CaptureError::Io {
+            path: path.to_owned(),
+            source,
+        };
         let mut file = BufWriter::new(File::create(path).map_err(fail)?);
         file.write_all(MAGIC).map_err(fail)?;
         file.write_all(&clock.boot.0.to_le_bytes()).map_err(fail)?;
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
     }
 
     /// Adds a batch as it came.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&mut self, batch: &Batch) -> Result<(), CaptureError> {
-        self.file.write_all(&batch.bytes).map_err(|source| CaptureError::Io { path: self.path.clone(), source })
+    pub(crate) fn write(&mut self, batch: &Batch) -> Result<(), CaptureError> {
+        self.file
+            .write_all(&batch.bytes)
+            .map_err(|source| CaptureError::Io {
+                path: self.path.clone(),
+                source,
+            })
     }
 
     /// Adds a process that ran before.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write_process(&mut self, process: &Process) -> Result<(), CaptureError> {
+    pub(crate) fn write_process(&mut self, process: &Process) -> Result<(), CaptureError> {
         let mut batch = Batch::default();
         batch.push(&encode(process));
         self.write(&batch)
@@ -88,8 +99,11 @@ impl Recording {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn finish(mut self) -> Result<(), CaptureError> {
-        self.file.flush().map_err(|source| CaptureError::Io { path: self.path, source })
+    pub(crate) fn finish(mut self) -> Result<(), CaptureError> {
+        self.file.flush().map_err(|source| CaptureError::Io {
+            path: self.path,
+            source,
+        })
     }
 }
 
@@ -97,18 +111,27 @@ impl Recording {
 ///
 /// # Errors
 /// When the file cannot be read, is none, or is damaged; records before the damage were handed on.
-pub fn replay(path: &Path, mut take: impl FnMut(&[u8], Clock)) -> Result<u64, CaptureError> {
-    let fail = |source| CaptureError::Io { path: path.to_owned(), source };
+pub(crate) fn replay(path: &Path, mut take: impl FnMut(&[u8], Clock)) -> Result<u64, CaptureError> {
+    let fail = |source| CaptureError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(fail)?);
     let mut head = [0; 16];
-    let foreign = || CaptureError::Foreign { path: path.to_owned() };
+    let foreign = || CaptureError::Foreign {
+        path: path.to_owned(),
+    };
     file.read_exact(&mut head).map_err(|_| foreign())?;
-    let Some((magic, boot)) = head.split_first_chunk::<8>() else { return Err(foreign()) };
+    let Some((magic, boot)) = head.split_first_chunk::<8>() else {
+        return Err(foreign());
+    };
     if magic != MAGIC {
         return Err(foreign());
     }
     let boot: [u8; 8] = boot.try_into().map_err(|_| foreign())?;
-    let clock = Clock { boot: Time(u64::from_le_bytes(boot)) };
+    let clock = Clock {
+        boot: Time(u64::from_le_bytes(boot)),
+    };
     let mut record = Vec::new();
     for records in 0.. {
         let mut len = [0; 4];
@@ -116,11 +139,17 @@ pub fn replay(path: &Path, mut take: impl FnMut(&[u8], Clock)) -> Result<u64, Ca
             0 => return Ok(records),
             _ => file.read_exact(&mut len[1..]),
         }
-        .map_err(|_| CaptureError::Damaged { path: path.to_owned(), records })?;
+        .map_err(|_| CaptureError::Damaged {
+            path: path.to_owned(),
+            records,
+        })?;
         let len = u32::from_le_bytes(len) as usize;
         record.resize(len.min(RECORD), 0);
         if len > RECORD || file.read_exact(&mut record).is_err() {
-            return Err(CaptureError::Damaged { path: path.to_owned(), records });
+            return Err(CaptureError::Damaged {
+                path: path.to_owned(),
+                records,
+            });
         }
         take(&record, clock);
     }
@@ -130,9 +159,27 @@ pub fn replay(path: &Path, mut take: impl FnMut(&[u8], Clock)) -> Result<u64, Ca
 /// A process as the record of its program.
 fn encode(process: &Process) -> Vec<u8> {
     let exe = process.exe.as_deref().unwrap_or_default();
-    let path: Vec<u8> = exe.split('/').rev().filter(|name| !name.is_empty()).flat_map(|name| [name.as_bytes(), b"\0"]).flatten().copied().collect();
-    let args: Vec<u8> = process.cmdline.iter().flatten().flat_map(|arg| [arg.as_bytes(), b"\0"]).flatten().copied().collect();
-    let parent = process.lineage.first().map(|parent| parent.key).unwrap_or_default();
+    let path: Vec<u8> = exe
+        .split('/')
+        .rev()
+        .filter(|name| !name.is_empty())
+        .flat_map(|name| [name.as_bytes(), b"\0"])
+        .flatten()
+        .copied()
+        .collect();
+    let args: Vec<u8> = process
+        .cmdline
+        .iter()
+        .flatten()
+        .flat_map(|arg| [arg.as_bytes(), b"\0"])
+        .flatten()
+        .copied()
+        .collect();
+    let parent = process
+        .lineage
+        .first()
+        .map(|parent| parent.key)
+        .unwrap_or_default();
     let mut bytes = vec![EXEC, 0, 0, 0];
     bytes.extend(((path.len() + args.len()) as u32).to_ne_bytes());
     bytes.extend(0u64.to_ne_bytes());
@@ -178,8 +225,13 @@ mod tests {
             ..Process::default()
         };
         let bytes = encode(&process);
-        let Ok(Record::Exec(header, exec, strings)) = decode(&bytes) else { panic!() };
-        assert_eq!((header.tgid, header.start, exec.uid, exec.gid), (42, 99, 1000, 1001));
+        let Ok(Record::Exec(header, exec, strings)) = decode(&bytes) else {
+            panic!()
+        };
+        assert_eq!(
+            (header.tgid, header.start, exec.uid, exec.gid),
+            (42, 99, 1000, 1001)
+        );
         assert_eq!(strings.path(), process.exe);
         assert_eq!(Some(strings.arguments()), process.cmdline);
     }
@@ -199,9 +251,15 @@ mod tests {
         assert_eq!((played, seen), (2, vec![(90, clock), (100, clock)]));
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-        assert!(matches!(replay(&path, |_, _| ()), Err(CaptureError::Damaged { records: 1, .. })));
+        assert!(matches!(
+            replay(&path, |_, _| ()),
+            Err(CaptureError::Damaged { records: 1, .. })
+        ));
         std::fs::write(&path, b"something else, of some length").unwrap();
-        assert!(matches!(replay(&path, |_, _| ()), Err(CaptureError::Foreign { .. })));
+        assert!(matches!(
+            replay(&path, |_, _| ()),
+            Err(CaptureError::Foreign { .. })
+        ));
         std::fs::remove_file(&path).unwrap();
     }
 }

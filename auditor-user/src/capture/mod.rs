@@ -11,8 +11,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use auditor_common::record::{DATA, Header};
 
-pub use clock::Clock;
-pub use file::{CaptureError, Recording, replay};
+pub(crate) use clock::Clock;
+pub(crate) use file::{Recording, replay};
 
 use crate::probe::Ring;
 
@@ -25,20 +25,21 @@ const WAIT: Duration = Duration::from_millis(200);
 
 /// Records, one after the other, each behind its length (four bytes, little-endian).
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     bytes: Vec<u8>,
 }
 
 impl Batch {
     /// Adds a record, without what is behind its payload.
-    pub fn push(&mut self, record: &[u8]) {
+    pub(crate) fn push(&mut self, record: &[u8]) {
         let record = record.get(..used(record)).unwrap_or(record);
-        self.bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
+        self.bytes
+            .extend_from_slice(&(record.len() as u32).to_le_bytes());
         self.bytes.extend_from_slice(record);
     }
 
     /// The records.
-    pub fn records(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn records(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = self.bytes.as_slice();
         std::iter::from_fn(move || {
             let (len, behind) = rest.split_first_chunk::<4>()?;
@@ -56,7 +57,9 @@ impl Batch {
 /// Bytes of a record that mean something: payload areas come in few sizes.
 fn used(record: &[u8]) -> usize {
     match (record.first(), record.get(4..8)) {
-        (Some(&DATA), Some(&[a, b, c, d])) => size_of::<Header>() + u32::from_ne_bytes([a, b, c, d]) as usize,
+        (Some(&DATA), Some(&[a, b, c, d])) => {
+            size_of::<Header>() + u32::from_ne_bytes([a, b, c, d]) as usize
+        }
         _ => record.len(),
     }
 }
@@ -65,9 +68,11 @@ fn used(record: &[u8]) -> usize {
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn start(ring: Ring) -> io::Result<Receiver<Batch>> {
+pub(crate) fn start(ring: Ring) -> io::Result<Receiver<Batch>> {
     let (sender, receiver) = channel(BATCHES);
-    thread::Builder::new().name("capture".to_owned()).spawn(move || read(ring, &sender))?;
+    thread::Builder::new()
+        .name("capture".to_owned())
+        .spawn(move || read(ring, &sender))?;
     Ok(receiver)
 }
 
@@ -78,7 +83,9 @@ fn read(mut ring: Ring, sender: &Sender<Batch>) {
             return;
         }
         loop {
-            let mut batch = Batch { bytes: Vec::with_capacity(BATCH / 4) };
+            let mut batch = Batch {
+                bytes: Vec::with_capacity(BATCH / 4),
+            };
             while batch.bytes.len() < BATCH && ring.next(|record| batch.push(record)) {}
             if batch.is_empty() || sender.blocking_send(batch).is_err() {
                 break;

@@ -35,8 +35,14 @@ impl Arguments {
         } else {
             print(&findings);
         }
-        let missing = findings.iter().filter(|finding| finding.is_required && !finding.is_ok).count();
-        anyhow::ensure!(missing == 0, "this host cannot be audited: {missing} of the things it needs are missing");
+        let missing = findings
+            .iter()
+            .filter(|finding| finding.is_required && !finding.is_ok)
+            .count();
+        anyhow::ensure!(
+            missing == 0,
+            "this host cannot be audited: {missing} of the things it needs are missing"
+        );
         Ok(())
     }
 }
@@ -49,7 +55,11 @@ fn examine() -> Vec<Finding> {
         (!nix::unistd::geteuid().is_root()).then(|| "not root: run it with sudo".to_owned()),
     )];
     for (path, purpose, mend) in [
-        ("/sys/kernel/btf/vmlinux", "find the kernel's structures", "use a kernel built with CONFIG_DEBUG_INFO_BTF"),
+        (
+            "/sys/kernel/btf/vmlinux",
+            "find the kernel's structures",
+            "use a kernel built with CONFIG_DEBUG_INFO_BTF",
+        ),
         ("/proc/self/exe", "name processes", "mount proc on /proc"),
     ] {
         let obstacle = (!Path::new(path).exists()).then(|| format!("{path} is absent: {mend}"));
@@ -57,27 +67,60 @@ fn examine() -> Vec<Finding> {
     }
     match Btf::of_kernel() {
         Ok(btf) => {
-            let missing = btf.offsets().map(|(_, missing)| missing).unwrap_or_default();
-            let obstacle = (!missing.is_empty()).then(|| format!("this kernel's types lack {}", missing.join(", ")));
-            findings.push(finding("kernel types", "follow a descriptor to its stream", true, obstacle));
+            let missing = btf
+                .offsets()
+                .map(|(_, missing)| missing)
+                .unwrap_or_default();
+            let obstacle = (!missing.is_empty())
+                .then(|| format!("this kernel's types lack {}", missing.join(", ")));
+            findings.push(finding(
+                "kernel types",
+                "follow a descriptor to its stream",
+                true,
+                obstacle,
+            ));
             for probe in probes(&btf) {
-                findings.push(finding(probe.program, probe.purpose, probe.is_required, probe.obstacle));
+                findings.push(finding(
+                    probe.program,
+                    probe.purpose,
+                    probe.is_required,
+                    probe.obstacle,
+                ));
             }
         }
-        Err(error) => findings.push(finding("kernel types", "everything", true, Some(error.to_string()))),
+        Err(error) => findings.push(finding(
+            "kernel types",
+            "everything",
+            true,
+            Some(error.to_string()),
+        )),
     }
     for (what, obstacle) in [
         ("TLS", "what is encrypted is not heard yet"),
         ("32-bit programs", "their system calls are not heard"),
-        ("MPTCP, SCTP, QUIC", "only pipes, Unix stream sockets, ptys and TCP are heard"),
+        (
+            "MPTCP, SCTP, QUIC",
+            "only pipes, Unix stream sockets, ptys and TCP are heard",
+        ),
     ] {
-        findings.push(finding(what, "messages on it", false, Some(obstacle.to_owned())));
+        findings.push(finding(
+            what,
+            "messages on it",
+            false,
+            Some(obstacle.to_owned()),
+        ));
     }
     findings
 }
 
 fn finding(what: &str, purpose: &str, is_required: bool, obstacle: Option<String>) -> Finding {
-    Finding { what: what.to_owned(), purpose: purpose.to_owned(), is_required, is_ok: obstacle.is_none(), obstacle }
+    Finding {
+        what: what.to_owned(),
+        purpose: purpose.to_owned(),
+        is_required,
+        is_ok: obstacle.is_none(),
+        obstacle,
+    }
 }
 
 fn print(findings: &[Finding]) {

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 /// Records every MCP interaction on this host: who called what, and how it ended. Changes nothing.
 #[derive(Parser)]
 #[command(name = "mcp-auditor", version, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -30,7 +30,7 @@ impl Cli {
     ///
     /// # Errors
     /// With the mend in the message, when it cannot be done.
-    pub fn execute(self) -> Result<()> {
+    pub(crate) fn execute(self) -> Result<()> {
         match self.command {
             Command::Run(arguments) => arguments.execute(),
             Command::Doctor(arguments) => arguments.execute(),

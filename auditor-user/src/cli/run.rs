@@ -75,22 +75,39 @@ impl Arguments {
             LevelArgument::RequestResponse => Level::RequestResponse,
         };
         if level != Level::Metadata {
-            tracing::warn!("events hold the text of messages as it is, with whatever secrets it has");
+            tracing::warn!(
+                "events hold the text of messages as it is, with whatever secrets it has"
+            );
         }
         let is_replay = self.replay.is_some();
         if !is_replay && !nix::unistd::geteuid().is_root() {
             bail!("auditing a host needs root: run it with sudo");
         }
-        let _lock = if is_replay { None } else { Some(lock(&self.data_dir)?) };
+        let _lock = if is_replay {
+            None
+        } else {
+            Some(lock(&self.data_dir)?)
+        };
         let events = match self.events {
             Some(path) => path,
             None if is_replay => PathBuf::from("-"),
             None => self.data_dir.join("events.jsonl"),
         };
         let is_terminal = events == Path::new("-") && io::stdout().is_terminal();
-        let format = self.format.unwrap_or(if is_terminal { Format::Pretty } else { Format::Jsonl });
+        let format = self.format.unwrap_or(if is_terminal {
+            Format::Pretty
+        } else {
+            Format::Jsonl
+        });
         let output = Output::open(&events, format)?;
-        let options = Options { config, level, record: self.record, duration: self.duration };
+        let data_dir = (!is_replay).then_some(self.data_dir);
+        let options = Options {
+            config,
+            level,
+            record: self.record,
+            data_dir,
+            duration: self.duration,
+        };
         let summary = match &self.replay {
             Some(path) => daemon::replay(&options, path, output)?,
             None => tokio::runtime::Builder::new_current_thread()
@@ -107,13 +124,24 @@ impl Arguments {
 /// Makes the data directory and holds it: two daemons must not share one.
 fn lock(directory: &Path) -> Result<Flock<fs::File>> {
     let mut builder = fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
     let path = directory.join("lock");
-    let file = fs::OpenOptions::new().create(true).write(true).truncate(false).open(&path);
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(lock),
-        Err(_) => bail!("another mcp-auditor uses {}: stop it, or give this one another --data-dir", directory.display()),
+        Err(_) => bail!(
+            "another mcp-auditor uses {}: stop it, or give this one another --data-dir",
+            directory.display()
+        ),
     }
 }
 
@@ -137,7 +165,8 @@ fn print(summary: &Summary) {
 /// A number of seconds, minutes or hours.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let fail = || format!("`{text}` is no time such as 30s, 5m or 2h");
-    let (number, unit) = text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
+    let (number, unit) =
+        text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
     let number: u64 = number.parse().map_err(|_| fail())?;
     let seconds = match unit {
         "s" => Some(number),
@@ -156,16 +185,32 @@ mod tests {
     fn times_are_numbers_with_a_unit() {
         assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7_200)));
-        for wrong in ["", "s", "30", "3x", "-1s", "1.5s", "99999999999999999999s", "6000000000000000000h", "é"] {
+        for wrong in [
+            "",
+            "s",
+            "30",
+            "3x",
+            "-1s",
+            "1.5s",
+            "99999999999999999999s",
+            "6000000000000000000h",
+            "é",
+        ] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn a_data_directory_belongs_to_one() {
-        let directory = std::env::temp_dir().join(format!("mcp-auditor-lock-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("mcp-auditor-lock-{}", std::process::id()));
         let first = lock(&directory).unwrap();
-        assert!(lock(&directory).unwrap_err().to_string().contains("another mcp-auditor"));
+        assert!(
+            lock(&directory)
+                .unwrap_err()
+                .to_string()
+                .contains("another mcp-auditor")
+        );
         drop(first);
         lock(&directory).unwrap();
         fs::remove_dir_all(&directory).unwrap();

@@ -9,7 +9,7 @@ use auditor_common::offset::{NONE, Offsets};
 use thiserror::Error;
 
 /// Where the kernel shows its types.
-pub const PATH: &str = "/sys/kernel/btf/vmlinux";
+pub(crate) const PATH: &str = "/sys/kernel/btf/vmlinux";
 
 const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
@@ -18,7 +18,7 @@ const KIND_TYPEDEF: u32 = 8;
 
 /// Why the kernel's types could not be read.
 #[derive(Debug, Error)]
-pub enum BtfError {
+pub(crate) enum BtfError {
     /// The kernel shows none.
     #[error("cannot read {PATH}: {0}; the kernel must be built with CONFIG_DEBUG_INFO_BTF")]
     Missing(#[source] std::io::Error),
@@ -31,7 +31,7 @@ pub enum BtfError {
 }
 
 /// The kernel's structures by name.
-pub struct Btf {
+pub(crate) struct Btf {
     data: Vec<u8>,
     /// Where each type begins; type 0 is `void`.
     types: Vec<usize>,
@@ -45,13 +45,18 @@ impl Btf {
     ///
     /// # Errors
     /// When the file is absent or malformed.
-    pub fn of_kernel() -> Result<Self, BtfError> {
+    pub(crate) fn of_kernel() -> Result<Self, BtfError> {
         Self::parse(fs::read(PATH).map_err(BtfError::Missing)?)
     }
 
     fn parse(data: Vec<u8>) -> Result<Self, BtfError> {
-        let mut btf =
-            Self { data, types: vec![0], strings: 0, structures: HashMap::new(), tracepoints: HashMap::new() };
+        let mut btf = Self {
+            data,
+            types: vec![0],
+            strings: 0,
+            structures: HashMap::new(),
+            tracepoints: HashMap::new(),
+        };
         if btf.word(0)? as u16 != MAGIC {
             return Err(BtfError::Malformed { at: 0 });
         }
@@ -77,13 +82,14 @@ impl Btf {
                     btf.tracepoints.insert(name, id);
                 }
             }
-            at += 12 + match kind {
-                1 | 14 | 17 => 4,
-                3 => 12,
-                KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * count,
-                6 | 13 => 8 * count,
-                _ => 0,
-            };
+            at += 12
+                + match kind {
+                    1 | 14 | 17 => 4,
+                    3 => 12,
+                    KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * count,
+                    6 | 13 => 8 * count,
+                    _ => 0,
+                };
         }
         Ok(btf)
     }
@@ -92,7 +98,7 @@ impl Btf {
     ///
     /// # Errors
     /// When the type information is malformed.
-    pub fn offsets(&self) -> Result<(Vec<u32>, Vec<&'static str>), BtfError> {
+    pub(crate) fn offsets(&self) -> Result<(Vec<u32>, Vec<&'static str>), BtfError> {
         let mut values = Vec::with_capacity(Offsets::MEMBERS.len());
         let mut missing = Vec::new();
         for (field, structure, paths) in Offsets::MEMBERS {
@@ -112,8 +118,9 @@ impl Btf {
     }
 
     /// Whether the tracepoint `name` exists with at least `parameters` parameters.
-    pub fn has_tracepoint(&self, name: &str, parameters: usize) -> bool {
-        self.tracepoint_parameters(name).is_ok_and(|found| found.is_some_and(|count| count >= parameters))
+    pub(crate) fn has_tracepoint(&self, name: &str, parameters: usize) -> bool {
+        self.tracepoint_parameters(name)
+            .is_ok_and(|found| found.is_some_and(|count| count >= parameters))
     }
 
     fn tracepoint_parameters(&self, name: &str) -> Result<Option<usize>, BtfError> {
@@ -129,7 +136,12 @@ impl Btf {
 
     /// Byte offset of a member, by a dotted path that may pass through anonymous members.
     fn offset(&self, structure: &str, path: &str) -> Result<Option<u32>, BtfError> {
-        'structure: for &id in self.structures.get(structure.as_bytes()).into_iter().flatten() {
+        'structure: for &id in self
+            .structures
+            .get(structure.as_bytes())
+            .into_iter()
+            .flatten()
+        {
             let (mut current, mut bits) = (id, 0);
             for name in path.split('.') {
                 let Some((at, inner)) = self.member(current, name.as_bytes(), 0)? else {
@@ -181,18 +193,27 @@ impl Btf {
     }
 
     fn at(&self, id: u32) -> Result<usize, BtfError> {
-        self.types.get(id as usize).copied().ok_or(BtfError::Malformed { at: 0 })
+        self.types
+            .get(id as usize)
+            .copied()
+            .ok_or(BtfError::Malformed { at: 0 })
     }
 
     fn word(&self, at: usize) -> Result<u32, BtfError> {
-        let bytes = self.data.get(at..at + 4).ok_or(BtfError::Malformed { at })?;
+        let bytes = self
+            .data
+            .get(at..at + 4)
+            .ok_or(BtfError::Malformed { at })?;
         Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
 
     fn string(&self, offset: u32) -> Result<&[u8], BtfError> {
         let at = self.strings + offset as usize;
         let rest = self.data.get(at..).ok_or(BtfError::Malformed { at })?;
-        let len = rest.iter().position(|&byte| byte == 0).ok_or(BtfError::Malformed { at })?;
+        let len = rest
+            .iter()
+            .position(|&byte| byte == 0)
+            .ok_or(BtfError::Malformed { at })?;
         Ok(&rest[..len])
     }
 }

@@ -19,46 +19,46 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/au
 
 /// One program of the kernel side, and whether this kernel can run it.
 #[derive(Clone, Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// Name of the program.
-    pub program: &'static str,
+    pub(crate) program: &'static str,
     /// The tracepoint it hangs on.
-    pub tracepoint: &'static str,
+    pub(crate) tracepoint: &'static str,
     /// What it is for.
-    pub purpose: &'static str,
+    pub(crate) purpose: &'static str,
     /// Whether nothing works without it.
-    pub is_required: bool,
+    pub(crate) is_required: bool,
     /// Why it cannot run here; `None` when it can.
-    pub obstacle: Option<String>,
+    pub(crate) obstacle: Option<String>,
 }
 
 /// What the kernel side counted since it was loaded, over all CPUs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Records for which the ring had no room.
-    pub refused: u64,
+    pub(crate) refused: u64,
     /// Bytes of streams in them.
-    pub lost_bytes: u64,
+    pub(crate) lost_bytes: u64,
     /// Records delivered.
-    pub written: u64,
+    pub(crate) written: u64,
     /// Bytes that could not be read from a program's memory.
-    pub unreadable_bytes: u64,
+    pub(crate) unreadable_bytes: u64,
 }
 
 /// Bytes of a stream were lost up to a position.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Loss {
+pub(crate) struct Loss {
     /// Key of the stream.
-    pub stream: u64,
+    pub(crate) stream: u64,
     /// Which of the streams with that key.
-    pub generation: u64,
+    pub(crate) generation: u64,
     /// Position after the last lost byte.
-    pub end: u64,
+    pub(crate) end: u64,
 }
 
 /// Why the kernel side could not be loaded.
 #[derive(Debug, Error)]
-pub enum ProbeError {
+pub(crate) enum ProbeError {
     /// No type information.
     #[error(transparent)]
     Btf(#[from] BtfError),
@@ -98,15 +98,16 @@ pub enum ProbeError {
 }
 
 /// The loaded programs. They stay attached until this is dropped.
-pub struct KernelSide {
-    ebpf: Ebpf,
+pub(crate) struct KernelSide {
+    /// Holds the programs attached.
+    _ebpf: Ebpf,
     verdicts: HashMap<MapData, u64, u32>,
     losses: HashMap<MapData, u64, [u64; 2]>,
     counts: PerCpuArray<MapData, u64>,
 }
 
 /// What of the kernel side can run on this kernel.
-pub fn probes(btf: &Btf) -> Vec<Probe> {
+pub(crate) fn probes(btf: &Btf) -> Vec<Probe> {
     let probe = |program, tracepoint, parameters, purpose, is_required| Probe {
         program,
         tracepoint,
@@ -116,17 +117,61 @@ pub fn probes(btf: &Btf) -> Vec<Probe> {
             format!("this kernel has no tracepoint {tracepoint} with {parameters} parameters")
         }),
     };
-    let reading = if has_bpf_loop() { "sys_exit" } else { "sys_exit_bounded" };
+    let reading = if has_bpf_loop() {
+        "sys_exit"
+    } else {
+        "sys_exit_bounded"
+    };
     let has_result = btf.has_tracepoint("io_uring_complete", 4);
-    let uring = if has_result { "io_uring_complete" } else { "io_uring_complete_cqe" };
+    let uring = if has_result {
+        "io_uring_complete"
+    } else {
+        "io_uring_complete_cqe"
+    };
     vec![
         probe(reading, "sys_exit", 2, "bytes moved by system calls", true),
-        probe("sched_process_fork", "sched_process_fork", 2, "births of processes", true),
-        probe("sched_process_exec", "sched_process_exec", 3, "programs that processes run", true),
-        probe("sched_process_exit", "sched_process_exit", 1, "ends of processes", true),
-        probe("inet_sock_set_state", "inet_sock_set_state", 3, "births and ends of TCP connections", true),
-        probe("cgroup_mkdir", "cgroup_mkdir", 2, "names of cgroups that live briefly", false),
-        probe(uring, "io_uring_complete", 3, "bytes moved by io_uring, as gaps", false),
+        probe(
+            "sched_process_fork",
+            "sched_process_fork",
+            2,
+            "births of processes",
+            true,
+        ),
+        probe(
+            "sched_process_exec",
+            "sched_process_exec",
+            3,
+            "programs that processes run",
+            true,
+        ),
+        probe(
+            "sched_process_exit",
+            "sched_process_exit",
+            1,
+            "ends of processes",
+            true,
+        ),
+        probe(
+            "inet_sock_set_state",
+            "inet_sock_set_state",
+            3,
+            "births and ends of TCP connections",
+            true,
+        ),
+        probe(
+            "cgroup_mkdir",
+            "cgroup_mkdir",
+            2,
+            "names of cgroups that live briefly",
+            false,
+        ),
+        probe(
+            uring,
+            "io_uring_complete",
+            3,
+            "bytes moved by io_uring, as gaps",
+            false,
+        ),
     ]
 }
 
@@ -136,8 +181,13 @@ fn has_bpf_loop() -> bool {
     let Ok(release) = release.map(|name| name.release().to_string_lossy().into_owned()) else {
         return true;
     };
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(0));
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|part| part.parse::<u32>().ok());
+    let version = (
+        numbers.next().unwrap_or(u32::MAX),
+        numbers.next().unwrap_or(0),
+    );
     version >= (5, 17)
 }
 
@@ -146,10 +196,13 @@ impl KernelSide {
     ///
     /// # Errors
     /// When a required program cannot run; optional ones are left out.
-    pub fn load(ring_bytes: u32) -> Result<(Self, Ring, Vec<Probe>), ProbeError> {
+    pub(crate) fn load(ring_bytes: u32) -> Result<(Self, Ring, Vec<Probe>), ProbeError> {
         let btf = Btf::of_kernel()?;
         let (offsets, missing) = btf.offsets()?;
-        let missing: Vec<_> = missing.into_iter().filter(|name| !name.starts_with("request_")).collect();
+        let missing: Vec<_> = missing
+            .into_iter()
+            .filter(|name| !name.starts_with("request_"))
+            .collect();
         if !missing.is_empty() {
             return Err(ProbeError::Offsets(missing.join(", ")));
         }
@@ -160,31 +213,40 @@ impl KernelSide {
             .override_global("SEED", &seed, true)
             .map_max_entries("RING", ring_bytes)
             .load(OBJECT)?;
-        let kernel_types = aya::Btf::from_sys_fs().map_err(|error| ProbeError::Load(error.into()))?;
+        let kernel_types =
+            aya::Btf::from_sys_fs().map_err(|error| ProbeError::Load(error.into()))?;
         let mut probes = probes(&btf);
         for probe in &mut probes {
             if let Some(obstacle) = &probe.obstacle {
                 if probe.is_required {
-                    return Err(ProbeError::Obstacle { program: probe.program, obstacle: obstacle.clone() });
+                    return Err(ProbeError::Obstacle {
+                        program: probe.program,
+                        obstacle: obstacle.clone(),
+                    });
                 }
                 continue;
             }
             if let Err(source) = attach(&mut ebpf, probe, &kernel_types) {
                 if probe.is_required {
-                    return Err(ProbeError::Program { program: probe.program, source });
+                    return Err(ProbeError::Program {
+                        program: probe.program,
+                        source,
+                    });
                 }
                 probe.obstacle = Some(source.to_string());
             }
         }
-        visit_open_files(&mut ebpf, &kernel_types)
-            .map_err(|source| ProbeError::Program { program: "seed", source })?;
+        visit_open_files(&mut ebpf, &kernel_types).map_err(|source| ProbeError::Program {
+            program: "seed",
+            source,
+        })?;
         let ring: RingBuf<_> = take(&mut ebpf, "RING")?;
         let ring = Ring::new(ring).map_err(ProbeError::Ring)?;
         let side = Self {
             verdicts: take(&mut ebpf, "VERDICTS")?,
             losses: take(&mut ebpf, "LOSSES")?,
             counts: take(&mut ebpf, "COUNTS")?,
-            ebpf,
+            _ebpf: ebpf,
         };
         Ok((side, ring, probes))
     }
@@ -193,33 +255,48 @@ impl KernelSide {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn revoke(&mut self, stream: u64, epoch: u32) -> Result<(), ProbeError> {
+    pub(crate) fn revoke(&mut self, stream: u64, epoch: u32) -> Result<(), ProbeError> {
         self.verdicts
             .insert(stream, epoch, 0)
-            .map_err(|source| ProbeError::Map { map: "VERDICTS", source })
+            .map_err(|source| ProbeError::Map {
+                map: "VERDICTS",
+                source,
+            })
     }
 
     /// What was counted so far.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn counts(&self) -> Result<Counts, ProbeError> {
+    pub(crate) fn counts(&self) -> Result<Counts, ProbeError> {
         let sum = |index: u32| -> Result<u64, ProbeError> {
-            let values = self.counts.get(&index, 0).map_err(|source| ProbeError::Map { map: "COUNTS", source })?;
+            let values = self
+                .counts
+                .get(&index, 0)
+                .map_err(|source| ProbeError::Map {
+                    map: "COUNTS",
+                    source,
+                })?;
             Ok(values.iter().sum())
         };
-        Ok(Counts { refused: sum(0)?, lost_bytes: sum(1)?, written: sum(2)?, unreadable_bytes: sum(3)? })
+        Ok(Counts {
+            refused: sum(0)?,
+            lost_bytes: sum(1)?,
+            written: sum(2)?,
+            unreadable_bytes: sum(3)?,
+        })
     }
 
     /// Where bytes were lost, as far as remembered; asked when [`Counts::lost_bytes`] has grown.
-    pub fn losses(&self) -> Vec<Loss> {
+    pub(crate) fn losses(&self) -> Vec<Loss> {
         let entries = self.losses.iter().filter_map(Result::ok);
-        entries.map(|(stream, [generation, end])| Loss { stream, generation, end }).collect()
-    }
-
-    /// How many programs are loaded.
-    pub fn programs(&self) -> usize {
-        self.ebpf.programs().filter(|(_, program)| program.fd().is_ok()).count()
+        entries
+            .map(|(stream, [generation, end])| Loss {
+                stream,
+                generation,
+                end,
+            })
+            .collect()
     }
 }
 
@@ -235,18 +312,31 @@ fn attach(ebpf: &mut Ebpf, probe: &Probe, types: &aya::Btf) -> Result<(), Progra
 
 /// Runs the iterator over all open files once.
 fn visit_open_files(ebpf: &mut Ebpf, types: &aya::Btf) -> Result<(), ProgramError> {
-    let program: &mut Iter = ebpf.program_mut("seed").ok_or(ProgramError::NotLoaded)?.try_into()?;
+    let program: &mut Iter = ebpf
+        .program_mut("seed")
+        .ok_or(ProgramError::NotLoaded)?
+        .try_into()?;
     program.load("task_file", types)?;
     let id = program.attach()?;
-    let mut visit = program.take_link(id)?.into_file().map_err(io::Error::other)?;
+    let mut visit = program
+        .take_link(id)?
+        .into_file()
+        .map_err(io::Error::other)?;
     io::copy(&mut visit, &mut io::sink())?;
     Ok(())
 }
 
-fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, map: &'static str) -> Result<T, ProbeError> {
+fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    map: &'static str,
+) -> Result<T, ProbeError> {
     let found = ebpf.take_map(map).ok_or(ProbeError::Map {
         map,
-        source: MapError::InvalidName { name: map.to_owned() },
+        source: MapError::InvalidName {
+            name: map.to_owned(),
+        },
     })?;
-    found.try_into().map_err(|source| ProbeError::Map { map, source })
+    found
+        .try_into()
+        .map_err(|source| ProbeError::Map { map, source })
 }

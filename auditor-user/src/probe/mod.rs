@@ -7,6 +7,7 @@ mod btf;
 mod kernel_side;
 mod ring;
 
-pub use btf::{Btf, BtfError};
-pub use kernel_side::{Counts, KernelSide, Loss, Probe, ProbeError, probes};
-pub use ring::Ring;
+pub(crate) use btf::Btf;
+use btf::BtfError;
+pub(crate) use kernel_side::{Counts, KernelSide, probes};
+pub(crate) use ring::Ring;

@@ -19,7 +19,7 @@ use nix::{
 const GATHER: Duration = Duration::from_millis(4);
 
 /// The reading end of the ring.
-pub struct Ring {
+pub(crate) struct Ring {
     buffer: RingBuf<MapData>,
     epoll: Epoll,
 }
@@ -29,7 +29,10 @@ impl Ring {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         // SAFETY: the ring's descriptor lives as long as the epoll that watches it: both are fields of `Ring`.
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(buffer.as_raw_fd()) };
-        epoll.add(fd.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
+        epoll.add(
+            fd.as_fd(),
+            EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0),
+        )?;
         Ok(Self { buffer, epoll })
     }
 
@@ -37,7 +40,7 @@ impl Ring {
     ///
     /// # Errors
     /// When the kernel refuses to wait.
-    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         if self.wait_once(timeout)? {
             // A second wake-up in this time means that the ring is filling.
             self.wait_once(GATHER)?;
@@ -56,7 +59,7 @@ impl Ring {
     }
 
     /// Hands the next record to `take`; false when there is none.
-    pub fn next(&mut self, take: impl FnOnce(&[u8])) -> bool {
+    pub(crate) fn next(&mut self, take: impl FnOnce(&[u8])) -> bool {
         match self.buffer.next() {
             Some(record) => {
                 take(&record);

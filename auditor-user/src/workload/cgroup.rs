@@ -13,38 +13,46 @@ const CONTAINER_ID: usize = 64;
 
 /// Paths of cgroups by their id.
 #[derive(Debug, Default)]
-pub struct Cgroups {
+pub(crate) struct Cgroups {
     paths: HashMap<u64, String>,
 }
 
 impl Cgroups {
     /// Walks the hierarchy as it is now.
-    pub fn of_host() -> Self {
+    pub(crate) fn of_host() -> Self {
         let mut cgroups = Self::default();
-        if let Some(root) = ROOTS.iter().find(|root| Path::new(root).join("cgroup.controllers").exists()) {
+        if let Some(root) = ROOTS
+            .iter()
+            .find(|root| Path::new(root).join("cgroup.controllers").exists())
+        {
             cgroups.walk(Path::new(root), "");
         }
         cgroups
     }
 
     /// Notes a cgroup that was made.
-    pub fn insert(&mut self, id: u64, path: &str) {
+    pub(crate) fn insert(&mut self, id: u64, path: &str) {
         if self.paths.len() < PATHS {
             self.paths.insert(id, path.to_owned());
         }
     }
 
     /// The path of a cgroup below its hierarchy's root.
-    pub fn path(&self, id: u64) -> Option<&str> {
+    pub(crate) fn path(&self, id: u64) -> Option<&str> {
         self.paths.get(&id).map(String::as_str)
     }
 
     fn walk(&mut self, directory: &Path, path: &str) {
-        let Ok(metadata) = fs::metadata(directory) else { return };
+        let Ok(metadata) = fs::metadata(directory) else {
+            return;
+        };
         self.insert(metadata.ino(), if path.is_empty() { "/" } else { path });
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) && self.paths.len() < PATHS {
-                self.walk(&entry.path(), &format!("{path}/{}", entry.file_name().to_string_lossy()));
+                self.walk(
+                    &entry.path(),
+                    &format!("{path}/{}", entry.file_name().to_string_lossy()),
+                );
             }
         }
     }
@@ -87,7 +95,13 @@ mod tests {
 
     #[test]
     fn other_paths_show_no_container() {
-        for path in ["/", "", "/user.slice/user-1000.slice", "/kubepods/pod1", &format!("/x/crio-conmon-{ID}.scope")] {
+        for path in [
+            "/",
+            "",
+            "/user.slice/user-1000.slice",
+            "/kubepods/pod1",
+            &format!("/x/crio-conmon-{ID}.scope"),
+        ] {
             assert_eq!(container(path), None, "{path}");
         }
     }
@@ -95,6 +109,9 @@ mod tests {
     #[test]
     fn the_innermost_container_counts() {
         let outer = ID.replace('0', "f");
-        assert_eq!(container(&format!("/docker/{outer}/kubepods/pod1/{ID}")), Some(ID));
+        assert_eq!(
+            container(&format!("/docker/{outer}/kubepods/pod1/{ID}")),
+            Some(ID)
+        );
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct FileId {
 }
 
 /// Hashes files in a thread of its own.
-pub struct Hasher {
+pub(crate) struct Hasher {
     known: HashMap<FileId, Option<[u8; 32]>>,
     wanted: SyncSender<(FileId, u32, Option<String>)>,
     done: Receiver<(FileId, Option<[u8; 32]>)>,
@@ -43,7 +43,10 @@ impl FileId {
     /// Of an open file.
     pub(super) fn of(file: &File) -> Option<Self> {
         let metadata = file.metadata().ok()?;
-        let (major, minor) = (nix::sys::stat::major(metadata.dev()), nix::sys::stat::minor(metadata.dev()));
+        let (major, minor) = (
+            nix::sys::stat::major(metadata.dev()),
+            nix::sys::stat::minor(metadata.dev()),
+        );
         Some(Self {
             device: (major << 20 | minor) as u32,
             inode: metadata.ino(),
@@ -58,17 +61,23 @@ impl Hasher {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start() -> std::io::Result<Self> {
+    pub(crate) fn start() -> std::io::Result<Self> {
         let (wanted, files) = sync_channel::<(FileId, u32, Option<String>)>(QUEUE);
         let (finished, done) = sync_channel(QUEUE);
-        thread::Builder::new().name("hasher".to_owned()).spawn(move || {
-            for (id, pid, path) in files {
-                if finished.send((id, hash(id, pid, path.as_deref()))).is_err() {
-                    break;
+        thread::Builder::new()
+            .name("hasher".to_owned())
+            .spawn(move || {
+                for (id, pid, path) in files {
+                    if finished.send((id, hash(id, pid, path.as_deref()))).is_err() {
+                        break;
+                    }
                 }
-            }
-        })?;
-        Ok(Self { known: HashMap::new(), wanted, done })
+            })?;
+        Ok(Self {
+            known: HashMap::new(),
+            wanted,
+            done,
+        })
     }
 
     /// The hash of a file if it is known; else it is wanted from now on.
@@ -78,7 +87,12 @@ impl Hasher {
         if let Some(known) = self.known.get(&id) {
             return *known;
         }
-        if self.known.len() < KNOWN && self.wanted.try_send((id, pid, path.map(str::to_owned))).is_ok() {
+        if self.known.len() < KNOWN
+            && self
+                .wanted
+                .try_send((id, pid, path.map(str::to_owned)))
+                .is_ok()
+        {
             self.known.insert(id, None);
         }
         None
@@ -110,7 +124,11 @@ fn hash(id: FileId, pid: u32, path: Option<&str>) -> Option<[u8; 32]> {
         let file = File::open(path).ok()?;
         let found = FileId::of(&file)?;
         // A file system over others may show another device than the kernel's own structures.
-        (FileId { device: id.device, ..found } == id).then_some(file)
+        (FileId {
+            device: id.device,
+            ..found
+        } == id)
+            .then_some(file)
     })?;
     if id.size > SIZE {
         return None;
@@ -141,7 +159,10 @@ mod tests {
     #[test]
     fn another_file_in_the_same_place_is_not_hashed() {
         let file = File::open("/proc/self/exe").unwrap();
-        let id = FileId { size: 1, ..FileId::of(&file).unwrap() };
+        let id = FileId {
+            size: 1,
+            ..FileId::of(&file).unwrap()
+        };
         assert_eq!(hash(id, std::process::id(), Some("/proc/self/exe")), None);
     }
 }

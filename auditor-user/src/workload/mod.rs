@@ -8,7 +8,7 @@ mod hash;
 mod proc;
 mod table;
 
-pub use cgroup::Cgroups;
-pub use hash::Hasher;
-pub use proc::{Holder, holdings};
-pub use table::Table;
+pub(crate) use cgroup::Cgroups;
+pub(crate) use hash::Hasher;
+
+pub(crate) use table::Table;

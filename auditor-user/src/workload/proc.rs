@@ -1,4 +1,4 @@
-//! What /proc says of processes that run already, and of who holds a kernel object.
+//! What /proc says of processes that run already.
 
 use std::{fs, fs::File};
 
@@ -14,35 +14,38 @@ pub(super) const ARGUMENTS: usize = 4_096;
 /// Nanoseconds of a clock tick, the unit of start times in /proc.
 pub(super) const TICK: u64 = 10_000_000;
 
-/// A process that holds an end of a kernel object.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Holder {
-    /// The process.
-    pub pid: u32,
-    /// Its descriptor.
-    pub fd: u32,
-    /// What the descriptor shows: `pipe:[inode]`, `socket:[inode]` or a path.
-    pub target: String,
-}
-
 /// Reads one process; `boot` is when the host was started. The lineage is left empty.
 pub(super) fn read(pid: u32, boot: Time) -> Option<(Process, Option<FileId>, u32)> {
     let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
     let stat = process.stat().ok()?;
     let status = process.status().ok()?;
     let start = stat.starttime.saturating_mul(TICK);
-    let file = File::open(format!("/proc/{pid}/exe")).ok().and_then(|file| FileId::of(&file));
+    let file = File::open(format!("/proc/{pid}/exe"))
+        .ok()
+        .and_then(|file| FileId::of(&file));
     let cgroups = process.cgroups().ok();
-    let cgroup = cgroups.and_then(|list| best_cgroup(list.0.iter().map(|one| (one.hierarchy, one.pathname.as_str()))));
+    let cgroup = cgroups.and_then(|list| {
+        best_cgroup(
+            list.0
+                .iter()
+                .map(|one| (one.hierarchy, one.pathname.as_str())),
+        )
+    });
     let read = Process {
         key: ProcessKey { pid, start },
         started: boot.after(start),
-        exe: process.exe().ok().map(|path| path.to_string_lossy().into_owned()),
+        exe: process
+            .exe()
+            .ok()
+            .map(|path| path.to_string_lossy().into_owned()),
         exe_sha256: None,
         cmdline: process.cmdline().ok().map(cut_arguments),
         uid: Some(status.ruid),
         gid: Some(status.rgid),
-        container: cgroup.as_deref().and_then(cgroup::container).map(str::to_owned),
+        container: cgroup
+            .as_deref()
+            .and_then(cgroup::container)
+            .map(str::to_owned),
         cgroup,
         cgroup_id: None,
         lineage: Vec::<Ancestor>::new(),
@@ -64,7 +67,13 @@ pub(super) fn cgroup_of(pid: u32) -> Option<String> {
 fn best_cgroup<'a>(hierarchies: impl Iterator<Item = (u32, &'a str)>) -> Option<String> {
     let depth = |path: &str| path.split('/').filter(|part| !part.is_empty()).count();
     hierarchies
-        .max_by_key(|(hierarchy, path)| (*hierarchy == 0 && *path != "/", depth(path), *hierarchy == 0))
+        .max_by_key(|(hierarchy, path)| {
+            (
+                *hierarchy == 0 && *path != "/",
+                depth(path),
+                *hierarchy == 0,
+            )
+        })
         .map(|(_, path)| path.to_owned())
 }
 
@@ -85,18 +94,6 @@ pub(super) fn pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Every pipe and socket that a process holds.
-pub fn holdings(pid: u32) -> Vec<Holder> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let holding = |entry: fs::DirEntry| {
-        let target = fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned();
-        let fd = entry.file_name().to_str()?.parse().ok()?;
-        let is_channel = target.starts_with("pipe:") || target.starts_with("socket:") || target.starts_with("/dev/pts/");
-        is_channel.then_some(Holder { pid, fd, target })
-    };
-    entries.filter_map(holding).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,7 +101,10 @@ mod tests {
     #[test]
     fn version_2_counts_unless_it_is_empty() {
         let hybrid = [(4, "/docker/x"), (1, "/"), (0, "/")];
-        assert_eq!(best_cgroup(hybrid.into_iter()).as_deref(), Some("/docker/x"));
+        assert_eq!(
+            best_cgroup(hybrid.into_iter()).as_deref(),
+            Some("/docker/x")
+        );
         let unified = [(4, "/a/b/c"), (0, "/a")];
         assert_eq!(best_cgroup(unified.into_iter()).as_deref(), Some("/a"));
         assert_eq!(best_cgroup([(0, "/")].into_iter()).as_deref(), Some("/"));
@@ -120,7 +120,10 @@ mod tests {
     #[test]
     fn this_process_is_read_with_its_parent() {
         let (process, file, parent) = read(std::process::id(), Time(0)).unwrap();
-        assert_eq!(process.exe.as_deref(), std::env::current_exe().unwrap().to_str());
+        assert_eq!(
+            process.exe.as_deref(),
+            std::env::current_exe().unwrap().to_str()
+        );
         assert!(file.is_some());
         assert_eq!(parent, std::os::unix::process::parent_id());
     }
