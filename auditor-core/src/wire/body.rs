@@ -3,8 +3,11 @@
 //! Knows nothing of how bodies are transferred. Bodies that cannot hold MCP are not looked at.
 //! Holds one unfinished message and a decoder; see `Collector` and `Decoder`.
 
+mod sniff;
+
 use std::sync::Arc;
 
+use self::sniff::{Sniffed, sniff};
 use super::{
     Encoding, ExchangeId, Framing, HttpHead, HttpPart,
     encoding::{DecodeError, Decoder},
@@ -73,11 +76,6 @@ enum Kind {
     Json(JsonText),
     Events(Box<Parser>),
 }
-
-/// What an event stream's first line may begin with.
-const EVENT_STREAM: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
-const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 impl Body {
     /// A body whose head is known.
@@ -401,43 +399,4 @@ impl Body {
             }
         }
     }
-}
-
-enum Sniffed {
-    Json,
-    Events,
-    Encoded(Encoding),
-    Nothing,
-}
-
-/// What a body that begins so may be; `None` while that is open.
-fn sniff(seen: &[u8], head_known: bool) -> Option<Sniffed> {
-    let seen = seen
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(seen)
-        .trim_ascii_start();
-    let first = seen.first()?;
-    if matches!(first, b'{' | b'[') {
-        return Some(Sniffed::Json);
-    }
-    let may_begin = |prefix: &[u8]| prefix.starts_with(seen) || seen.starts_with(prefix);
-    let is = |prefix: &[u8]| seen.starts_with(prefix);
-    if EVENT_STREAM.iter().any(|prefix| is(prefix)) {
-        return Some(Sniffed::Events);
-    }
-    if !head_known {
-        if is(GZIP) {
-            return Some(Sniffed::Encoded(Encoding::Gzip));
-        }
-        if is(ZSTD) {
-            return Some(Sniffed::Encoded(Encoding::Zstd));
-        }
-        if may_begin(GZIP) || may_begin(ZSTD) {
-            return None;
-        }
-    }
-    if EVENT_STREAM.iter().any(|prefix| may_begin(prefix)) {
-        return None;
-    }
-    Some(Sniffed::Nothing)
 }

@@ -162,7 +162,6 @@ impl Direction {
             line::Fed::All => bytes.len(),
             line::Fed::Foreign(used) => {
                 let line = bytes.get(used..).unwrap_or_default();
-                let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
                 if http1::begins(line) {
                     self.mode = Mode::Http1(Box::new(http1::Receiver::new(self.from)));
                 } else {

@@ -5,15 +5,17 @@
 //! each other. Holds one header block, at most [`Limits::head`](super::Limits) bytes, and the
 //! HPACK table.
 
+mod block;
 mod connection;
 mod frame;
 mod hpack;
 
-pub(super) use self::{connection::Connection, frame::find_frame};
 use self::{
-    frame::{END_HEADERS, END_STREAM, Frame, HEADER, Kind, PADDED, PRIORITY},
+    block::{Block, fragment},
+    frame::{END_HEADERS, END_STREAM, Frame, HEADER, Kind, PADDED},
     hpack::Decoder,
 };
+pub(super) use self::{connection::Connection, frame::find_frame};
 use super::{http::Head, output::Output};
 use crate::key::Side;
 
@@ -42,18 +44,6 @@ pub(super) struct Receiver {
     held: Vec<u8>,
     hpack: Decoder,
     block: Option<Block>,
-}
-
-/// A header block that continues.
-#[derive(Debug)]
-struct Block {
-    stream: u32,
-    end_stream: bool,
-    /// For a stream that the server promises; nothing is asked there.
-    promised: bool,
-    fragments: Vec<u8>,
-    /// Too large, or with a gap: it cannot be decoded.
-    lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -400,26 +390,6 @@ impl Receiver {
         self.hpack = Decoder::joined();
         self.state = State::Lost;
         connection.lose(self.from, out);
-    }
-}
-
-/// The piece of a header block in a frame's payload (sections 6.2 and 6.6).
-fn fragment(frame: Frame, payload: &[u8]) -> Option<&[u8]> {
-    let mut rest = payload;
-    if frame.kind == Kind::Continuation {
-        return Some(rest);
-    }
-    if frame.has(PADDED) {
-        let (padding, after) = rest.split_first()?;
-        rest = after.get(..after.len().checked_sub(usize::from(*padding))?)?;
-    }
-    if frame.kind == Kind::Push {
-        return rest.get(4..);
-    }
-    if frame.has(PRIORITY) {
-        rest.get(5..)
-    } else {
-        Some(rest)
     }
 }
 

@@ -21,9 +21,13 @@ const METHODS: [&[u8]; 10] = [
 ];
 const STATUS: &[u8] = b"HTTP/1.";
 
-/// Whether a line that begins so, and has not ended, may be a request or status line.
+/// Whether bytes that begin so may begin a request or status line.
 pub(in crate::wire) fn begins(line: &[u8]) -> bool {
     let line = line.strip_prefix(b"\r").unwrap_or(line);
+    // Nearly every other line is told by its first byte.
+    if !line.first().is_none_or(u8::is_ascii_uppercase) {
+        return false;
+    }
     METHODS.iter().chain([&STATUS]).any(|known| {
         let length = known.len().min(line.len());
         line.get(..length) == known.get(..length)

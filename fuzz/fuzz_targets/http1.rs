@@ -1,0 +1,4 @@
+//! Fuzzes `auditor_core::wire::fuzz::fuzz_http1`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| auditor_core::wire::fuzz::fuzz_http1(input));
