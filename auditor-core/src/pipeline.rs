@@ -2,7 +2,11 @@
 //!
 //! Only passes on; each stage keeps its own bounds. What is known of processes is asked of [`Processes`].
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
 
 use crate::{
     audit::{AuditEvent, Auditor, Process, Seen, Settings, World},
@@ -10,12 +14,14 @@ use crate::{
     mcp::{self, Sessions},
     record::Record,
     settle::Settle,
-    stream::{self, Channel, Revocation, Streams},
+    stream::{self, Channel, Content, Revocation, Streams},
     wire::{self, Item, Wire},
 };
 
 /// Nanoseconds after which a channel that never carried a message is forgotten.
 const IDLE: u64 = 30_000_000_000;
+/// Nanoseconds that a gap waits for the next message, which shows how much more was broken by it.
+const GAP: u64 = 20_000_000;
 /// Bytes without a message after which a channel that carried some is no longer copied.
 const QUIET: u64 = 4 << 20;
 
@@ -54,6 +60,8 @@ pub struct Pipeline {
     limits: Limits,
     streams: Streams,
     lanes: HashMap<ChannelId, Lane>,
+    /// Channels with a gap that may not have been reported, in order of when it must be.
+    gaps: VecDeque<(Time, ChannelId)>,
     sessions: Sessions,
     settle: Settle,
     auditor: Auditor,
@@ -80,6 +88,7 @@ impl Pipeline {
             limits,
             streams: Streams::new(limits.stream),
             lanes: HashMap::new(),
+            gaps: VecDeque::new(),
             sessions: Sessions::new(limits.mcp, bodies),
             settle: Settle::default(),
             auditor: Auditor::new(settings),
@@ -99,7 +108,10 @@ impl Pipeline {
             Record::Object(header, object) => self.streams.handle_object(header, object, time),
             Record::End(header) => self.streams.handle_end(header, time),
             Record::Exit(header) => {
-                let key = ProcessKey { pid: header.tgid, start: header.start };
+                let key = ProcessKey {
+                    pid: header.tgid,
+                    start: header.start,
+                };
                 self.sessions.handle_exit(key, time);
             }
             Record::Fork(..) | Record::Exec(..) | Record::Cgroup { .. } => return,
@@ -116,10 +128,22 @@ impl Pipeline {
     pub fn handle_timeout(&mut self, now: Time, processes: &impl Processes) {
         self.streams.handle_timeout(now);
         self.pass_on(now, processes);
-        let view = View { streams: &self.streams, processes };
+        while let Some((_, channel)) = self.gaps.pop_front_if(|(due, _)| *due <= now) {
+            if let Some(lane) = self.lanes.get_mut(&channel) {
+                lane.wire.flush_gaps();
+                self.pass_items(channel, processes);
+            }
+        }
+        let view = View {
+            streams: &self.streams,
+            processes,
+        };
         self.sessions.handle_timeout(now, &view);
         self.pass_interactions(now, processes);
-        let view = View { streams: &self.streams, processes };
+        let view = View {
+            streams: &self.streams,
+            processes,
+        };
         self.settle.handle_timeout(now, &view);
     }
 
@@ -140,13 +164,22 @@ impl Pipeline {
         self.handle_timeout(Time(u64::MAX), processes);
         self.sessions.handle_shutdown(now);
         self.pass_interactions(now, processes);
-        let view = View { streams: &self.streams, processes };
+        let view = View {
+            streams: &self.streams,
+            processes,
+        };
         self.settle.handle_timeout(Time(u64::MAX), &view);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let times = [self.streams.poll_timeout(), self.sessions.poll_timeout(), self.settle.poll_timeout()];
+        let gap = self.gaps.front().map(|(due, _)| *due);
+        let times = [
+            gap,
+            self.streams.poll_timeout(),
+            self.sessions.poll_timeout(),
+            self.settle.poll_timeout(),
+        ];
         times.into_iter().flatten().min()
     }
 
@@ -155,7 +188,10 @@ impl Pipeline {
     pub fn poll_event(&mut self, now: Time, processes: &impl Processes) -> Option<AuditEvent> {
         let interaction = self.settle.poll()?;
         self.totals.events += 1;
-        let view = View { streams: &self.streams, processes };
+        let view = View {
+            streams: &self.streams,
+            processes,
+        };
         Some(self.auditor.audit(interaction, &view, now))
     }
 
@@ -193,29 +229,51 @@ impl Pipeline {
                 has_messages: false,
             });
             lane.wire.handle_chunk(&chunk);
-            let view = View { streams: &self.streams, processes };
-            while let Some(item) = lane.wire.poll_item() {
-                match item {
-                    Item::Quiet { channel, from, bytes } => {
-                        if !lane.has_messages || bytes >= QUIET {
-                            self.revocations.extend(self.streams.revocation(channel, from));
-                        }
-                        continue;
-                    }
-                    Item::Message(_) => {
-                        lane.has_messages = true;
-                        self.totals.messages += 1;
-                    }
-                    _ => {}
-                }
-                self.sessions.handle_item(item, &view);
+            if matches!(chunk.content, Content::Gap { .. }) {
+                self.gaps.push_back((now.after(GAP), chunk.channel));
             }
+            self.pass_items(chunk.channel, processes);
         }
         self.pass_interactions(now, processes);
     }
 
+    /// Messages of one channel to interactions.
+    fn pass_items(&mut self, channel: ChannelId, processes: &impl Processes) {
+        let Some(lane) = self.lanes.get_mut(&channel) else {
+            return;
+        };
+        let view = View {
+            streams: &self.streams,
+            processes,
+        };
+        while let Some(item) = lane.wire.poll_item() {
+            match item {
+                Item::Quiet {
+                    channel,
+                    from,
+                    bytes,
+                } => {
+                    if !lane.has_messages || bytes >= QUIET {
+                        self.revocations
+                            .extend(self.streams.revocation(channel, from));
+                    }
+                    continue;
+                }
+                Item::Message(_) => {
+                    lane.has_messages = true;
+                    self.totals.messages += 1;
+                }
+                _ => {}
+            }
+            self.sessions.handle_item(item, &view);
+        }
+    }
+
     fn pass_interactions(&mut self, now: Time, processes: &impl Processes) {
-        let view = View { streams: &self.streams, processes };
+        let view = View {
+            streams: &self.streams,
+            processes,
+        };
         while let Some(interaction) = self.sessions.poll_interaction() {
             self.settle.push(interaction, now, &view);
         }

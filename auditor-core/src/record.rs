@@ -61,7 +61,10 @@ pub enum RecordError {
 /// # Errors
 /// When the bytes are too short or of an unknown kind; the next record is not affected.
 pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
-    let mut cursor = Cursor { rest: bytes, len: bytes.len() };
+    let mut cursor = Cursor {
+        rest: bytes,
+        len: bytes.len(),
+    };
     let header = cursor.header()?;
     let len = header.len as usize;
     match header.kind {
@@ -79,7 +82,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
         layout::CGROUP => {
             cursor.exec()?;
             let path = cursor.take(len)?;
-            Ok(Record::Cgroup { id: header.stream, path: path.strip_suffix(b"\0").unwrap_or(path) })
+            Ok(Record::Cgroup {
+                id: header.stream,
+                path: path.strip_suffix(b"\0").unwrap_or(path),
+            })
         }
         kind => Err(RecordError::Unknown { kind }),
     }
@@ -88,7 +94,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
 impl Strings<'_> {
     /// The path from the root of the process's mount namespace; `None` when there is none.
     pub fn path(&self) -> Option<String> {
-        let names = self.path.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+        let names = self
+            .path
+            .split(|&byte| byte == 0)
+            .filter(|name| !name.is_empty());
         let mut path = String::new();
         for name in names.rev() {
             path.push('/');
@@ -103,7 +112,9 @@ impl Strings<'_> {
         if text.is_empty() {
             return Vec::new();
         }
-        text.split(|&byte| byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+        text.split(|&byte| byte == 0)
+            .map(|part| String::from_utf8_lossy(part).into_owned())
+            .collect()
     }
 }
 
@@ -182,7 +193,11 @@ impl<'a> Cursor<'a> {
     }
 
     fn birth(&mut self) -> Result<Birth, RecordError> {
-        Ok(Birth { start: self.u64()?, tgid: self.u32()?, pad: self.u32()? })
+        Ok(Birth {
+            start: self.u64()?,
+            tgid: self.u32()?,
+            pad: self.u32()?,
+        })
     }
 
     fn exec(&mut self) -> Result<Exec, RecordError> {
@@ -217,7 +232,9 @@ mod tests {
     fn a_data_record_gives_its_payload_without_what_follows() {
         let mut bytes = header(layout::DATA, 3);
         bytes.extend(b"abcdef");
-        let Ok(Record::Data(header, payload)) = decode(&bytes) else { panic!() };
+        let Ok(Record::Data(header, payload)) = decode(&bytes) else {
+            panic!()
+        };
         assert_eq!((header.end, header.object, header.flags), (1, 2, 3));
         assert_eq!(payload, b"abc");
     }
@@ -229,7 +246,9 @@ mod tests {
         bytes.extend(b"python\0bin\0usr\0".len().to_ne_bytes()[..4].iter());
         bytes.extend(b"python\0-c\0\0".len().to_ne_bytes()[..4].iter());
         bytes.extend(b"python\0bin\0usr\0python\0-c\0\0");
-        let Ok(Record::Exec(_, _, strings)) = decode(&bytes) else { panic!() };
+        let Ok(Record::Exec(_, _, strings)) = decode(&bytes) else {
+            panic!()
+        };
         assert_eq!(strings.path().as_deref(), Some("/usr/bin/python"));
         assert_eq!(strings.arguments(), ["python", "-c", ""]);
     }
@@ -239,10 +258,22 @@ mod tests {
         for kind in 0..=255 {
             let bytes = header(kind, 100);
             for len in 0..bytes.len() {
-                assert!(matches!(decode(&bytes[..len]), Err(RecordError::Short { .. })));
+                assert!(matches!(
+                    decode(&bytes[..len]),
+                    Err(RecordError::Short { .. })
+                ));
             }
         }
-        assert_eq!(decode(&header(99, 0)), Err(RecordError::Unknown { kind: 99 }));
-        assert_eq!(decode(&header(layout::DATA, u32::MAX)), Err(RecordError::Short { len: 72, needed: 72 + u32::MAX as usize }));
+        assert_eq!(
+            decode(&header(99, 0)),
+            Err(RecordError::Unknown { kind: 99 })
+        );
+        assert_eq!(
+            decode(&header(layout::DATA, u32::MAX)),
+            Err(RecordError::Short {
+                len: 72,
+                needed: 72 + u32::MAX as usize
+            })
+        );
     }
 }

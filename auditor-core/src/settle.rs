@@ -31,7 +31,8 @@ impl Settle {
             return;
         }
         if self.waiting.len() == WAITING {
-            self.ready.extend(self.waiting.pop_front().map(|(_, oldest)| oldest));
+            self.ready
+                .extend(self.waiting.pop_front().map(|(_, oldest)| oldest));
         }
         self.waiting.push_back((now.after(PATIENCE), interaction));
     }
@@ -39,7 +40,9 @@ impl Settle {
     /// Lets go what is witnessed by now, or has waited long enough.
     pub(crate) fn handle_timeout(&mut self, now: Time, world: &impl World) {
         for _ in 0..self.waiting.len() {
-            let Some((due, interaction)) = self.waiting.pop_front() else { break };
+            let Some((due, interaction)) = self.waiting.pop_front() else {
+                break;
+            };
             if due <= now || is_witnessed(&interaction, world) {
                 self.ready.push_back(interaction);
             } else {
@@ -65,5 +68,8 @@ fn is_witnessed(interaction: &Interaction, world: &impl World) -> bool {
         let seen = world.seen(part.channel, part.from, &part.range);
         !seen.local || (seen.writer.is_some() && seen.reader.is_some())
     };
-    [&interaction.request, &interaction.response].into_iter().flatten().all(is_seen)
+    [&interaction.request, &interaction.response]
+        .into_iter()
+        .flatten()
+        .all(is_seen)
 }

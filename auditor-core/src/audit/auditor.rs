@@ -17,6 +17,7 @@ use super::{
 use crate::{
     key::{Actor, Time},
     mcp::{Direction, Interaction, Part},
+    wire::Gap,
 };
 
 /// Keyed hashes remembered; beyond it all are computed anew.
@@ -42,7 +43,12 @@ impl Auditor {
     /// Makes the event of an interaction. `now` is the time it is logged at.
     pub fn audit(&mut self, interaction: Interaction, world: &impl World, now: Time) -> AuditEvent {
         self.sequence += 1;
-        let request = interaction.request.as_ref().map(|part| seen(part, world));
+        let gap = interaction.gap.as_ref().map(|gap| seen_around(gap, world));
+        let request = interaction
+            .request
+            .as_ref()
+            .map(|part| seen(part, world))
+            .or(gap);
         let response = interaction.response.as_ref().map(|part| seen(part, world));
         let (asked, answered) = (request.unwrap_or_default(), response.unwrap_or_default());
         let asker = party(asked.writer.or(answered.reader), world);
@@ -115,6 +121,17 @@ impl Auditor {
 }
 
 /// Who moved a message, as far as known by now.
+/// Who moved the bytes of a gap; of those of whom nothing is known, who moved the byte before.
+fn seen_around(gap: &Gap, world: &impl World) -> Seen {
+    let inside = world.seen(gap.channel, gap.from, &gap.range);
+    let before = world.seen(gap.channel, gap.from, &(0..gap.range.start));
+    Seen {
+        writer: inside.writer.or(before.writer),
+        reader: inside.reader.or(before.reader),
+        local: inside.local,
+    }
+}
+
 fn seen(part: &Part, world: &impl World) -> Seen {
     let now = world.seen(part.channel, part.from, &part.range);
     Seen {

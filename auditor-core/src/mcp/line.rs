@@ -60,7 +60,10 @@ impl Sessions {
         }
         self.unjoined.remove(&channel);
         let live = self.live.get_mut(&session);
-        for waiting in live.map(|live| std::mem::take(&mut live.waiting)).unwrap_or_default() {
+        for waiting in live
+            .map(|live| std::mem::take(&mut live.waiting))
+            .unwrap_or_default()
+        {
             self.line_answer(session, waiting.parsed, now);
         }
     }

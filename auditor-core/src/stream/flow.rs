@@ -90,7 +90,9 @@ impl Flow {
     /// Takes a piece; `patience` is how long a hole before it may wait to be filled.
     pub(super) fn insert(&mut self, pos: u64, piece: Piece, patience: u64, out: &mut Output) {
         // Bytes that were lost before the first piece are missed too.
-        let next = *self.next.get_or_insert(pos.saturating_sub(piece.before.lost));
+        let next = *self
+            .next
+            .get_or_insert(pos.saturating_sub(piece.before.lost));
         let is_planned = piece.before.is_skipped && piece.before.lost == 0;
         self.told.lost = self.told.lost.saturating_add(piece.before.lost);
         self.told.is_skipped |= piece.before.is_skipped;
@@ -138,7 +140,15 @@ impl Flow {
     fn mark(&mut self, end: u64, time: Time) {
         if !self.ahead.contains_key(&end) {
             let content = Err(GapCause::RingFull);
-            self.wait(end, Piece { time, span: 0, content, before: Before::default() });
+            self.wait(
+                end,
+                Piece {
+                    time,
+                    span: 0,
+                    content,
+                    before: Before::default(),
+                },
+            );
         }
     }
 
@@ -162,7 +172,11 @@ impl Flow {
     fn explain(&mut self, from: u64, to: u64, time: Time, out: &mut Output) {
         let hole = to - from;
         let lost = self.told.lost.min(hole);
-        let rest = if self.told.is_skipped { GapCause::Skipped } else { GapCause::Unheard };
+        let rest = if self.told.is_skipped {
+            GapCause::Skipped
+        } else {
+            GapCause::Unheard
+        };
         if hole > lost {
             out.push((from, time, gap(hole - lost, rest)));
             self.told.is_skipped = false;
@@ -196,7 +210,9 @@ impl Flow {
         let known = next.saturating_sub(pos);
         let content = match piece.content {
             Ok(bytes) => {
-                let known = usize::try_from(known).unwrap_or(usize::MAX).min(bytes.len());
+                let known = usize::try_from(known)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
                 Content::Bytes(bytes.slice(known..))
             }
             Err(cause) => gap(end - next, cause),

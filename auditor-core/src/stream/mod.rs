@@ -6,9 +6,9 @@
 mod chunk;
 mod flow;
 mod streams;
+mod testimony;
 #[cfg(test)]
 mod tests;
-mod testimony;
 
 pub use chunk::{Channel, ChannelKind, Chunk, Content, EndCause, GapCause, Socket};
 pub use streams::{Limits, Revocation, Streams};

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::{
     chunk::{Channel, ChannelKind, Chunk, EndCause, GapCause, Socket},
     flow::{Before, Flow, Output, Piece},
+    testimony::Testimony,
 };
 use crate::{
     audit::Seen,
@@ -35,7 +36,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { channels: 65_536, waiting: 1 << 20, patience: 50_000_000 }
+        Self {
+            channels: 65_536,
+            waiting: 1 << 20,
+            patience: 50_000_000,
+        }
     }
 }
 
@@ -65,6 +70,8 @@ pub struct Streams {
 struct Entry {
     channel: Arc<Channel>,
     keys: [Option<u64>; 2],
+    /// Who wrote and who read in each direction, once its key belongs to another channel.
+    past: [Option<[Testimony; 2]>; 2],
     last_used: Time,
 }
 
@@ -88,7 +95,11 @@ impl Streams {
         let (flow, out) = self.flow(header, time);
         let actor = actor(header);
         let span = u64::from(header.span);
-        let testimony = if header.end == end::WRITE { &mut flow.writers } else { &mut flow.readers };
+        let testimony = if header.end == end::WRITE {
+            &mut flow.writers
+        } else {
+            &mut flow.readers
+        };
         testimony.note(header.pos, header.pos.saturating_add(span), actor);
         flow.epoch = header.epoch;
         let content = if header.flags & flag::UNREADABLE != 0 {
@@ -102,24 +113,58 @@ impl Streams {
         };
         let before = Before {
             is_skipped: header.flags & flag::SKIPPED != 0,
-            lost: if header.flags & flag::LOST != 0 { header.lost } else { 0 },
+            lost: if header.flags & flag::LOST != 0 {
+                header.lost
+            } else {
+                0
+            },
         };
-        flow.insert(header.pos, Piece { time, span, content, before }, patience, out);
+        flow.insert(
+            header.pos,
+            Piece {
+                time,
+                span,
+                content,
+                before,
+            },
+            patience,
+            out,
+        );
         self.settle(header.stream);
     }
 
     /// Takes a record of a stream's end.
     pub fn handle_end(&mut self, header: &Header, time: Time) {
         let patience = self.limits.patience;
-        let cause = if header.flags & flag::RESET != 0 { EndCause::Reset } else { EndCause::Closed };
+        let cause = if header.flags & flag::RESET != 0 {
+            EndCause::Reset
+        } else {
+            EndCause::Closed
+        };
         let (flow, out) = self.flow(header, time);
-        let lost = if header.flags & flag::LOST != 0 { header.lost } else { 0 };
-        flow.note_end(header.pos, Before { is_skipped: header.flags & flag::SKIPPED != 0, lost }, time);
+        let lost = if header.flags & flag::LOST != 0 {
+            header.lost
+        } else {
+            0
+        };
+        flow.note_end(
+            header.pos,
+            Before {
+                is_skipped: header.flags & flag::SKIPPED != 0,
+                lost,
+            },
+            time,
+        );
         flow.finish(cause, time, patience, out);
         let (channel, side) = (flow.channel, flow.side);
         self.settle(header.stream);
         let is_socket_closed = header.object == object::TCP && header.tgid == 0;
-        if is_socket_closed && let Some(twin) = self.channels.get(&channel).and_then(|entry| entry.keys[side.other().index()]) {
+        if is_socket_closed
+            && let Some(twin) = self
+                .channels
+                .get(&channel)
+                .and_then(|entry| entry.keys[side.other().index()])
+        {
             // Nobody can read what would still come.
             if let Some(flow) = self.flows.get_mut(&twin) {
                 flow.finish(cause, time, patience, &mut self.out);
@@ -135,11 +180,17 @@ impl Streams {
         if told.twin != 0 {
             self.join_twin(told.twin, id, side);
         }
-        let Some(entry) = self.channels.get_mut(&id) else { return };
+        let Some(entry) = self.channels.get_mut(&id) else {
+            return;
+        };
         let channel = Arc::make_mut(&mut entry.channel);
         if told.inode != 0 {
             // A TCP end tells its own inode, the others that of the sender.
-            let teller = if header.object == object::TCP && header.end == end::READ { side.other() } else { side };
+            let teller = if header.object == object::TCP && header.end == end::READ {
+                side.other()
+            } else {
+                side
+            };
             match teller {
                 Side::A => channel.inode = Some(told.inode),
                 Side::B => channel.peer_inode = Some(told.inode),
@@ -149,8 +200,16 @@ impl Streams {
             address(told.ip, told.source, told.source_port),
             address(told.ip, told.destination, told.destination_port),
         ) {
-            let (a, b) = if side == Side::A { (source, destination) } else { (destination, source) };
-            channel.socket = Some(Socket { a, b, netns: told.netns });
+            let (a, b) = if side == Side::A {
+                (source, destination)
+            } else {
+                (destination, source)
+            };
+            channel.socket = Some(Socket {
+                a,
+                b,
+                netns: told.netns,
+            });
         }
     }
 
@@ -167,7 +226,9 @@ impl Streams {
     /// Hands on what has waited long enough.
     pub fn handle_timeout(&mut self, now: Time) {
         for key in std::mem::take(&mut self.late) {
-            let Some(flow) = self.flows.get_mut(&key) else { continue };
+            let Some(flow) = self.flows.get_mut(&key) else {
+                continue;
+            };
             if flow.deadline().is_some_and(|deadline| deadline <= now) {
                 flow.give_up(&mut self.out);
             }
@@ -177,7 +238,10 @@ impl Streams {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.late.iter().filter_map(|key| self.flows.get(key)?.deadline()).min()
+        self.late
+            .iter()
+            .filter_map(|key| self.flows.get(key)?.deadline())
+            .min()
     }
 
     /// The next chunk; `None` asks for more input.
@@ -188,24 +252,40 @@ impl Streams {
 
     /// What is known of a channel.
     pub fn channel(&self, id: ChannelId) -> Option<Arc<Channel>> {
-        self.channels.get(&id).map(|entry| Arc::clone(&entry.channel))
+        self.channels
+            .get(&id)
+            .map(|entry| Arc::clone(&entry.channel))
     }
 
     /// Who moved the bytes of `range`.
     pub fn seen(&self, channel: ChannelId, from: Side, range: &Range<u64>) -> Seen {
-        let Some(entry) = self.channels.get(&channel) else { return Seen::default() };
-        let flow = entry.keys[from.index()].and_then(|key| self.flows.get(&key));
-        let twin = entry.keys[from.other().index()].and_then(|key| self.flows.get(&key));
-        let Some(flow) = flow.filter(|flow| flow.channel == channel) else { return Seen::default() };
+        let Some(entry) = self.channels.get(&channel) else {
+            return Seen::default();
+        };
+        let testimony = |side: Side| {
+            let past = entry.past[side.index()].as_ref();
+            let past = past.map(|[writers, readers]| (writers, readers));
+            let flow = entry.keys[side.index()].and_then(|key| self.flows.get(&key));
+            let flow = flow.filter(|flow| flow.channel == channel);
+            past.or_else(|| flow.map(|flow| (&flow.writers, &flow.readers)))
+        };
+        let Some((writers, readers)) = testimony(from) else {
+            return Seen::default();
+        };
         let last = range.end.saturating_sub(1);
-        let is_seen_twice = |flow: &Flow| !flow.writers.is_empty() && !flow.readers.is_empty();
+        let is_seen_twice = |(writers, readers): (&Testimony, &Testimony)| {
+            !writers.is_empty() && !readers.is_empty()
+        };
         Seen {
-            writer: flow.writers.who(last),
-            reader: flow.readers.who(last),
+            writer: writers.who(last),
+            reader: readers.who(last),
             local: entry.channel.kind != ChannelKind::Tcp
-                || entry.channel.socket.is_some_and(|socket| socket.b.ip().is_loopback())
-                || is_seen_twice(flow)
-                || twin.is_some_and(is_seen_twice),
+                || entry
+                    .channel
+                    .socket
+                    .is_some_and(|socket| socket.b.ip().is_loopback())
+                || is_seen_twice((writers, readers))
+                || testimony(from.other()).is_some_and(is_seen_twice),
         }
     }
 
@@ -217,9 +297,18 @@ impl Streams {
     }
 
     /// Forgets channels that were not used since `before` and that `keep` does not hold; returns which.
-    pub fn forget_idle(&mut self, before: Time, keep: impl Fn(ChannelId) -> bool) -> Vec<ChannelId> {
+    pub fn forget_idle(
+        &mut self,
+        before: Time,
+        keep: impl Fn(ChannelId) -> bool,
+    ) -> Vec<ChannelId> {
         let is_idle = |(id, entry): &(&ChannelId, &Entry)| entry.last_used < before && !keep(**id);
-        let idle: Vec<_> = self.channels.iter().filter(is_idle).map(|(id, _)| *id).collect();
+        let idle: Vec<_> = self
+            .channels
+            .iter()
+            .filter(is_idle)
+            .map(|(id, _)| *id)
+            .collect();
         for id in &idle {
             self.forget(*id);
         }
@@ -232,7 +321,9 @@ impl Streams {
     }
 
     fn forget(&mut self, id: ChannelId) {
-        let Some(entry) = self.channels.remove(&id) else { return };
+        let Some(entry) = self.channels.remove(&id) else {
+            return;
+        };
         for key in entry.keys.into_iter().flatten() {
             if self.flows.get(&key).is_some_and(|flow| flow.channel == id) {
                 self.flows.remove(&key);
@@ -242,10 +333,10 @@ impl Streams {
 
     /// The flow that a record belongs to; new when its key is new or was reused.
     fn flow(&mut self, header: &Header, time: Time) -> (&mut Flow, &mut Output) {
-        let is_known = self
-            .flows
-            .get(&header.stream)
-            .is_some_and(|flow| flow.generation.is_none_or(|generation| generation == header.generation));
+        let is_known = self.flows.get(&header.stream).is_some_and(|flow| {
+            flow.generation
+                .is_none_or(|generation| generation == header.generation)
+        });
         if !is_known {
             self.open(header, time);
         }
@@ -271,13 +362,31 @@ impl Streams {
             object::TCP => ChannelKind::Tcp,
             _ => ChannelKind::Pipe,
         };
-        let channel = Arc::new(Channel { id, kind, inode: None, peer_inode: None, socket: None });
-        self.channels.insert(id, Entry { channel, keys: [Some(header.stream), None], last_used: time });
-        self.flows.insert(header.stream, Flow::new(id, Side::A));
+        let channel = Arc::new(Channel {
+            id,
+            kind,
+            inode: None,
+            peer_inode: None,
+            socket: None,
+        });
+        self.channels.insert(
+            id,
+            Entry {
+                channel,
+                keys: [Some(header.stream), None],
+                past: [None, None],
+                last_used: time,
+            },
+        );
+        self.replace(header.stream, Flow::new(id, Side::A));
     }
 
     fn forget_oldest_half(&mut self) {
-        let mut ages: Vec<_> = self.channels.iter().map(|(id, entry)| (entry.last_used, *id)).collect();
+        let mut ages: Vec<_> = self
+            .channels
+            .iter()
+            .map(|(id, entry)| (entry.last_used, *id))
+            .collect();
         ages.sort_unstable();
         for (_, id) in ages.iter().take(ages.len() / 2) {
             self.forget(*id);
@@ -289,10 +398,26 @@ impl Streams {
     /// What else is known by that key belongs to an object that is gone, or was opened on its own.
     fn join_twin(&mut self, twin: u64, id: ChannelId, side: Side) {
         let other = side.other();
-        let Some(entry) = self.channels.get_mut(&id) else { return };
+        let Some(entry) = self.channels.get_mut(&id) else {
+            return;
+        };
         if entry.keys[other.index()] != Some(twin) {
             entry.keys[other.index()] = Some(twin);
-            self.flows.insert(twin, Flow::new(id, other));
+            self.replace(twin, Flow::new(id, other));
+        }
+    }
+
+    /// Gives a key to another channel. What the one before still held is handed on.
+    fn replace(&mut self, key: u64, flow: Flow) {
+        if let Some(old) = self.flows.get_mut(&key) {
+            old.give_up(&mut self.out);
+            self.settle(key);
+        }
+        let Some(old) = self.flows.insert(key, flow) else {
+            return;
+        };
+        if let Some(entry) = self.channels.get_mut(&old.channel) {
+            entry.past[old.side.index()] = Some([old.writers, old.readers]);
         }
     }
 
@@ -309,13 +434,25 @@ impl Streams {
             self.late.push(key);
         }
         let (channel, from) = (flow.channel, flow.side);
-        let chunk = |(pos, time, content)| Chunk { channel, from, pos, time, content };
+        let chunk = |(pos, time, content)| Chunk {
+            channel,
+            from,
+            pos,
+            time,
+            content,
+        };
         self.ready.extend(self.out.drain(..).map(chunk));
     }
 }
 
 fn actor(header: &Header) -> Actor {
-    Actor { process: ProcessKey { pid: header.tgid, start: header.start }, tid: header.tid }
+    Actor {
+        process: ProcessKey {
+            pid: header.tgid,
+            start: header.start,
+        },
+        tid: header.tid,
+    }
 }
 
 fn address(ip: u8, bytes: [u8; 16], port: u16) -> Option<SocketAddr> {
@@ -327,4 +464,3 @@ fn address(ip: u8, bytes: [u8; 16], port: u16) -> Option<SocketAddr> {
     };
     Some(SocketAddr::new(ip, port))
 }
-

@@ -43,7 +43,11 @@ impl Testimony {
     /// Who moved the byte at `pos`; the latest word counts.
     pub(super) fn who(&self, pos: u64) -> Option<Actor> {
         let holds = |segment: &&Segment| segment.start <= pos && pos < segment.end;
-        self.segments.iter().rev().find(holds).map(|segment| segment.actor)
+        self.segments
+            .iter()
+            .rev()
+            .find(holds)
+            .map(|segment| segment.actor)
     }
 
     /// Whether anything was seen at this end.
@@ -58,7 +62,10 @@ mod tests {
     use crate::key::ProcessKey;
 
     fn actor(pid: u32) -> Actor {
-        Actor { process: ProcessKey { pid, start: 1 }, tid: pid }
+        Actor {
+            process: ProcessKey { pid, start: 1 },
+            tid: pid,
+        }
     }
 
     #[test]

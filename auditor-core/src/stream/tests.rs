@@ -24,12 +24,17 @@ fn header(pid: u32, side: u8, pos: u64, span: usize) -> Header {
 }
 
 fn data(streams: &mut Streams, header: Header, payload: &[u8], millis: u64) {
-    let header = Header { len: payload.len() as u32, ..header };
+    let header = Header {
+        len: payload.len() as u32,
+        ..header
+    };
     streams.handle_data(&header, payload, Time(millis * 1_000_000));
 }
 
 fn drain(streams: &mut Streams) -> Vec<Content> {
-    std::iter::from_fn(|| streams.poll_chunk()).map(|chunk| chunk.content).collect()
+    std::iter::from_fn(|| streams.poll_chunk())
+        .map(|chunk| chunk.content)
+        .collect()
 }
 
 fn text(content: &[Content]) -> String {
@@ -62,7 +67,11 @@ fn bytes_seen_at_both_ends_come_once_with_both_movers() {
 fn what_one_end_lost_comes_from_the_other() {
     let mut streams = Streams::new(Limits::default());
     data(&mut streams, header(1, end::WRITE, 0, 4), b"0123", 0);
-    let lost = Header { flags: flag::LOST, lost: 4, ..header(1, end::WRITE, 8, 2) };
+    let lost = Header {
+        flags: flag::LOST,
+        lost: 4,
+        ..header(1, end::WRITE, 8, 2)
+    };
     data(&mut streams, lost, b"89", 1);
     assert_eq!(text(&drain(&mut streams)), "0123");
     data(&mut streams, header(2, end::READ, 2, 7), b"2345678", 20);
@@ -74,7 +83,11 @@ fn what_one_end_lost_comes_from_the_other() {
 fn what_nobody_delivers_is_a_gap_of_its_size() {
     let mut streams = Streams::new(Limits::default());
     data(&mut streams, header(1, end::WRITE, 0, 4), b"0123", 0);
-    let lost = Header { flags: flag::LOST | flag::SKIPPED, lost: 3, ..header(1, end::WRITE, 10, 2) };
+    let lost = Header {
+        flags: flag::LOST | flag::SKIPPED,
+        lost: 3,
+        ..header(1, end::WRITE, 10, 2)
+    };
     data(&mut streams, lost, b"ab", 1);
     let due = streams.poll_timeout().unwrap();
     streams.handle_timeout(due);
@@ -96,11 +109,17 @@ fn a_loss_at_the_very_end_is_told_by_the_counters() {
 fn unheard_bytes_are_a_gap_unless_the_other_end_shows_them() {
     let mut streams = Streams::new(Limits::default());
     data(&mut streams, header(1, end::WRITE, 0, 2), b"ab", 0);
-    let spliced = Header { flags: flag::UNHEARD, ..header(1, end::WRITE, 2, 3) };
+    let spliced = Header {
+        flags: flag::UNHEARD,
+        ..header(1, end::WRITE, 2, 3)
+    };
     data(&mut streams, spliced, b"", 0);
     data(&mut streams, header(2, end::READ, 0, 5), b"abcde", 1);
     assert_eq!(text(&drain(&mut streams)), "abcde");
-    let spliced = Header { flags: flag::UNHEARD, ..header(1, end::WRITE, 5, 3) };
+    let spliced = Header {
+        flags: flag::UNHEARD,
+        ..header(1, end::WRITE, 5, 3)
+    };
     data(&mut streams, spliced, b"", 2);
     data(&mut streams, header(1, end::WRITE, 8, 1), b"x", 3);
     let due = streams.poll_timeout().unwrap();
@@ -122,16 +141,42 @@ fn an_end_comes_after_what_is_before_it() {
 fn a_reused_key_is_another_channel() {
     let mut streams = Streams::new(Limits::default());
     data(&mut streams, header(1, end::WRITE, 0, 1), b"a", 0);
-    let again = Header { generation: 2, ..header(3, end::WRITE, 0, 1) };
+    let again = Header {
+        generation: 2,
+        ..header(3, end::WRITE, 0, 1)
+    };
     data(&mut streams, again, b"b", 0);
-    let channels: Vec<_> = std::iter::from_fn(|| streams.poll_chunk()).map(|chunk| chunk.channel).collect();
+    let channels: Vec<_> = std::iter::from_fn(|| streams.poll_chunk())
+        .map(|chunk| chunk.channel)
+        .collect();
     assert_eq!(channels, [ChannelId(1), ChannelId(2)]);
+}
+
+#[test]
+fn who_moved_what_is_still_known_when_the_key_is_reused() {
+    let mut streams = Streams::new(Limits::default());
+    data(&mut streams, header(1, end::WRITE, 0, 1), b"a", 0);
+    data(&mut streams, header(2, end::READ, 0, 1), b"", 0);
+    let again = Header {
+        generation: 2,
+        ..header(3, end::WRITE, 0, 1)
+    };
+    data(&mut streams, again, b"b", 0);
+    let pids = |id| {
+        let seen = streams.seen(ChannelId(id), Side::A, &(0..1));
+        [seen.writer, seen.reader].map(|actor| actor.map(|actor| actor.process.pid))
+    };
+    assert_eq!(pids(1), [Some(1), Some(2)]);
+    assert_eq!(pids(2), [Some(3), None]);
 }
 
 #[test]
 fn both_directions_of_a_socket_are_one_channel() {
     let mut streams = Streams::new(Limits::default());
-    let out = Header { object: object::TCP, ..header(1, end::WRITE, 9, 1) };
+    let out = Header {
+        object: object::TCP,
+        ..header(1, end::WRITE, 9, 1)
+    };
     let told = Object {
         twin: 77,
         ip: 4,
@@ -143,7 +188,11 @@ fn both_directions_of_a_socket_are_one_channel() {
     };
     streams.handle_object(&out, &told, Time(0));
     data(&mut streams, out, b"a", 0);
-    let back = Header { object: object::TCP, stream: 77, ..header(2, end::WRITE, 5, 1) };
+    let back = Header {
+        object: object::TCP,
+        stream: 77,
+        ..header(2, end::WRITE, 5, 1)
+    };
     data(&mut streams, back, b"b", 0);
     let chunks: Vec<_> = std::iter::from_fn(|| streams.poll_chunk()).collect();
     assert_eq!(chunks[0].channel, chunks[1].channel);
@@ -154,21 +203,45 @@ fn both_directions_of_a_socket_are_one_channel() {
 
 #[test]
 fn what_waits_is_bounded() {
-    let limits = Limits { waiting: 4096, ..Limits::default() };
+    let limits = Limits {
+        waiting: 4096,
+        ..Limits::default()
+    };
     let mut streams = Streams::new(limits);
     data(&mut streams, header(1, end::WRITE, 0, 1), b"a", 0);
     for index in 0..10_000u64 {
-        data(&mut streams, header(1, end::WRITE, 2 + index * 2, 1), b"b", 0);
-        assert!(streams.flows.values().all(|flow| flow.waiting() <= 4096 + 256));
+        data(
+            &mut streams,
+            header(1, end::WRITE, 2 + index * 2, 1),
+            b"b",
+            0,
+        );
+        assert!(
+            streams
+                .flows
+                .values()
+                .all(|flow| flow.waiting() <= 4096 + 256)
+        );
     }
 }
 
 #[test]
 fn channels_are_bounded() {
-    let limits = Limits { channels: 64, ..Limits::default() };
+    let limits = Limits {
+        channels: 64,
+        ..Limits::default()
+    };
     let mut streams = Streams::new(limits);
     for stream in 1..10_000 {
-        data(&mut streams, Header { stream, ..header(1, end::WRITE, 0, 1) }, b"a", stream);
+        data(
+            &mut streams,
+            Header {
+                stream,
+                ..header(1, end::WRITE, 0, 1)
+            },
+            b"a",
+            stream,
+        );
         assert!(streams.channels() <= 64 && streams.flows.len() <= 128);
     }
 }

@@ -86,6 +86,12 @@ impl Wire {
         self.out.poll()
     }
 
+    /// Reports gaps now that would else wait for the next message, which may never come.
+    pub fn flush_gaps(&mut self) {
+        self.out.flush_gap(Side::A);
+        self.out.flush_gap(Side::B);
+    }
+
     /// Bytes held: of unfinished messages, of heads, and of messages that wait to be polled.
     pub fn buffered(&self) -> usize {
         let directions: usize = self.directions.iter().map(Direction::buffered).sum();
