@@ -70,7 +70,7 @@ pub(crate) fn look<const LOOP: bool>(
     search.carry = 0;
     search.weak = u64::from(is_twin_capturing(target));
     search.strong = 0;
-    if block(search) != 0 {
+    if !search.source.find_segment() || block(search) != 0 {
         return Sign::None;
     }
     let head = search.words[0];

@@ -8,6 +8,7 @@ mod compare;
 mod daemon;
 mod event;
 mod interaction;
+mod objects;
 mod process;
 mod programs;
 mod scenarios;
@@ -81,6 +82,13 @@ fn run(arguments: &Arguments) -> Result<usize> {
         .map(|auditor| Daemon::start(auditor, &arguments.folder.join("daemon"), &[], limit));
     let mut daemon = daemon.transpose()?;
     let results = play_all(&sessions, daemon.as_ref(), arguments, limit);
+    let is_wanted = |only: &String| "object_".contains(only.as_str()) || only.starts_with("object");
+    let objects = match &daemon {
+        Some(daemon) if arguments.only.as_ref().is_none_or(is_wanted) => {
+            objects::check(daemon, limit * 2)?
+        }
+        _ => Vec::new(),
+    };
     if let Some(daemon) = &mut daemon {
         let status = daemon.stop(limit)?;
         anyhow::ensure!(
@@ -113,7 +121,19 @@ fn run(arguments: &Arguments) -> Result<usize> {
             }
         }
     }
-    println!("{} passed, {failed} failed", sessions.len() - failed);
+    for (name, wrong) in &objects {
+        match wrong {
+            None => println!("test {name} ... ok"),
+            Some(wrong) => {
+                failed += 1;
+                println!("test {name} ... FAILED\n    {wrong}");
+            }
+        }
+    }
+    println!(
+        "{} passed, {failed} failed",
+        sessions.len() + objects.len() - failed
+    );
     Ok(failed)
 }
 

@@ -118,6 +118,10 @@ def by_vector(fd, data):
     os.writev(fd, [data[:3], b"", data[3:20], data[20:]])
 
 
+def large_vector(fd, data):
+    os.writev(fd, [data[:90], data[90:], b" " * 20000 + b"\n"])
+
+
 def duplicated(fd, data):
     other = os.dup(fd)
     os.write(other, data[:10])
@@ -319,10 +323,11 @@ CASES = {
     "pipe": lambda name: pipes(name),
     "byte_by_byte": lambda name: pipes(name, write=byte_by_byte),
     "vector": lambda name: pipes(name, write=by_vector),
+    "large_vector_after_binary": lambda name: pipes(name, setup=bytes(range(256)) * 400 + b"\n", write=large_vector),
     "duplicated_descriptors": lambda name: pipes(name, write=duplicated),
     "two_writers": two_writers,
     "after_log_lines": lambda name: pipes(name, setup=b"INFO started\n" * 1000),
-    "after_json_log_lines": lambda name: pipes(name, setup=b'{"level":"info","method":"x"}\n' * 5000 if False else b'{"level":"info"}\n' * 3000),
+    "after_json_log_lines": lambda name: pipes(name, setup=b'{"level":"info"}\n' * 3000),
     "after_binary": lambda name: pipes(name, setup=bytes(range(256)) * 200 + b"\n"),
     "after_tls_like": lambda name: pipes(name, setup=b"\x16\x03\x01\x02\x00" + b"\x00" * 20000 + b"\n"),
     "byte_by_byte_after_binary": lambda name: pipes(name, setup=b"\x00\xff" * 20000 + b"\n", write=byte_by_byte),
