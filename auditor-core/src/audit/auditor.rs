@@ -120,7 +120,6 @@ impl Auditor {
     }
 }
 
-/// Who moved a message, as far as known by now.
 /// Who moved the bytes of a gap; of those of whom nothing is known, who moved the byte before.
 fn seen_around(gap: &Gap, world: &impl World) -> Seen {
     let inside = world.seen(gap.channel, gap.from, &gap.range);
@@ -132,6 +131,7 @@ fn seen_around(gap: &Gap, world: &impl World) -> Seen {
     }
 }
 
+/// Who moved a message, as far as known by now.
 fn seen(part: &Part, world: &impl World) -> Seen {
     let now = world.seen(part.channel, part.from, &part.range);
     Seen {

@@ -1,4 +1,4 @@
-//! Finds the two pipes of one stdio session.
+//! Finds the two pipes (or the two half-used socket pairs) of one stdio session.
 //!
 //! The writer of one is the reader of the other and the other way round. Where several pipes fit
 //! (sessions between the same two processes, or inside one), an answer must also fit an open
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     audit::World,
-    key::{Actor, ChannelId, Side, Time},
+    key::{Actor, ChannelId, Time},
 };
 
 /// How the processes at the ends of two pipes agree.
@@ -153,9 +153,9 @@ impl Sessions {
     /// Asks again for the ends of a message that were not known when it came.
     fn look_again(&mut self, channel: ChannelId, world: &impl World) {
         let range = self.lane_mut(channel).and_then(|lane| lane.unseen.take());
-        if let Some(range) = range {
-            let seen = world.seen(channel, Side::A, &range);
-            self.note_actors(channel, Side::A, [seen.writer, seen.reader], Some(&range));
+        if let (Some(range), Some(Asker::Lane(_, from))) = (range, self.asker_on(channel)) {
+            let seen = world.seen(channel, from, &range);
+            self.note_actors(channel, from, [seen.writer, seen.reader], Some(&range));
         }
     }
 
@@ -178,9 +178,10 @@ impl Sessions {
         else {
             return Vec::new();
         };
+        let asker = self.asker_on(asks);
         let fits = |waiting: &Waiting| {
             let id = waiting.parsed.id.as_ref()?.key.clone();
-            let asker = Asker::Lane(asks, Side::A);
+            let asker = asker?;
             let open = self.open.get(*asking.open.get(&Key { asker, id })?)?;
             let request = open.interaction.request.as_ref()?;
             Some(request.first <= waiting.parsed.part.time)
@@ -205,10 +206,10 @@ impl Sessions {
             let session = self.channels.get(&answers)?.line.as_ref()?.session;
             let answer = &self.live.get(&session)?.waiting.back()?.parsed;
             let session = self.channels.get(&asks)?.line.as_ref()?.session;
-            let id = self.open_request(session, Asker::Lane(asks, Side::A), answer)?;
+            let id = self.open_request(session, self.asker_on(asks)?, answer)?;
             let request = self.open.get(id)?.interaction.request.as_ref()?;
-            let asked = world.seen(asks, Side::A, &request.range);
-            let answered = world.seen(answers, Side::A, &answer.part.range);
+            let asked = world.seen(asks, request.from, &request.range);
+            let answered = world.seen(answers, answer.part.from, &answer.part.range);
             let asker: Actor = asked.writer.or(request.writer)?;
             let server: Actor = asked.reader.or(request.reader)?;
             let writer: Actor = answered.writer.or(answer.part.writer)?;
@@ -243,7 +244,7 @@ impl Sessions {
             let Some(line) = line else { continue };
             line.session = kept;
             line.partner = Some(partner);
-            let lane = &mut line.lanes[Side::A.index()];
+            let lane = &mut line.lanes[line.speaks.index()];
             (lane.unseen, lane.vote) = (None, None);
             lane.excluded = Vec::new();
         }
@@ -286,16 +287,12 @@ impl Sessions {
     }
 
     fn lane(&self, pipe: ChannelId) -> Option<&Lane> {
-        self.channels.get(&pipe)?.line.as_ref()?.lanes.first()
+        Some(self.channels.get(&pipe)?.line.as_ref()?.lane())
     }
 
     fn lane_mut(&mut self, pipe: ChannelId) -> Option<&mut Lane> {
-        self.channels
-            .get_mut(&pipe)?
-            .line
-            .as_mut()?
-            .lanes
-            .first_mut()
+        let line = self.channels.get_mut(&pipe)?.line.as_mut()?;
+        line.lanes.get_mut(line.speaks.index())
     }
 }
 

@@ -16,10 +16,12 @@ use crate::key::{Actor, ChannelId, ProcessKey, Side};
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) session: u64,
-    /// Whether it is a pipe: only `A` sends.
+    /// Whether only one side sends: it is a pipe, or a socket whose other side was silent so far.
     pub(super) one_way: bool,
+    /// The side that sent first.
+    pub(super) speaks: Side,
     pub(super) lanes: [Lane; 2],
-    /// For a pipe: the pipe of the other direction.
+    /// If only one side sends: the channel of the other direction.
     pub(super) partner: Option<ChannelId>,
     /// For a terminal: hashes of the last lines, to know their echo.
     pub(super) echo: Option<VecDeque<(Side, [u8; 32])>>,
@@ -71,6 +73,11 @@ impl Lane {
 }
 
 impl Line {
+    /// The direction of the side that sent first.
+    pub(super) fn lane(&self) -> &Lane {
+        &self.lanes[self.speaks.index()]
+    }
+
     /// Every process seen at an end.
     pub(super) fn processes(&self) -> impl Iterator<Item = ProcessKey> {
         self.lanes
@@ -147,7 +154,8 @@ impl Sessions {
         if one_way {
             let partner = partner.and_then(|id| self.channels.get_mut(&id));
             if let Some(line) = partner.and_then(|chan| chan.line.as_mut()) {
-                line.lanes[Side::A.index()].role.get_or_insert(other);
+                let speaks = line.speaks.index();
+                line.lanes[speaks].role.get_or_insert(other);
             }
         } else {
             line.lanes[from.other().index()].role.get_or_insert(other);

@@ -2,8 +2,8 @@
 //!
 //! A channel that speaks in two directions is one session. A pipe speaks in one, and so may a Unix
 //! socket: two such become a session when [`super::join`] finds that they belong together; until
-//! then answers wait. Which role speaks in
-//! a direction is learnt from the first message that only one role sends.
+//! then answers wait. Which role speaks in a direction is learnt from the first message that only
+//! one role sends.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use super::{
     message::{Parsed, Shape},
     method::Sender,
     session::{Asker, Held, Key, direction},
-    sessions::{Sessions, lost},
+    sessions::{Chan, Sessions, lost},
 };
 use crate::{
     audit::World,
@@ -28,15 +28,13 @@ const SMALL: usize = 4096;
 impl Sessions {
     pub(super) fn line_message(&mut self, parsed: Parsed, now: Time, world: &impl World) {
         let (channel, from) = (parsed.part.channel, parsed.part.from);
-        let Some(session) = self.line_session(channel, now) else {
+        let Some(session) = self.line_session(channel, from, now) else {
             return;
         };
         if self.is_echo(&parsed) {
             return;
         }
-        if from == Side::B {
-            self.note_two_way(channel, session, now);
-        }
+        self.note_two_way(channel, from, session, now);
         let ends = [parsed.part.writer, parsed.part.reader];
         self.note_actors(channel, from, ends, Some(&parsed.part.range));
         let role = parsed
@@ -49,16 +47,20 @@ impl Sessions {
         self.line_dispatch(session, parsed, now, world);
     }
 
-    /// Notes that a channel speaks in both directions: its answers come on itself.
-    fn note_two_way(&mut self, channel: ChannelId, session: u64, now: Time) {
-        if !self.is_unjoined(channel) {
-            return;
-        }
+    /// Notes that a channel speaks in both directions, once it does: its answers come on itself.
+    fn note_two_way(&mut self, channel: ChannelId, from: Side, session: u64, now: Time) {
         let chan = self.channels.get_mut(&channel);
-        if let Some(line) = chan.and_then(|chan| chan.line.as_mut()) {
-            line.one_way = false;
-        }
+        let line = chan.and_then(|chan| chan.line.as_mut());
+        let alone = |line: &&mut Line| line.one_way && line.partner.is_none();
+        let Some(line) = line.filter(alone).filter(|line| line.speaks != from) else {
+            return;
+        };
+        line.one_way = false;
+        let (speaks, role) = (line.speaks, line.lane().role);
         self.unjoined.remove(&channel);
+        if let Some(role) = role {
+            self.note_role(channel, speaks, role);
+        }
         let live = self.live.get_mut(&session);
         for waiting in live
             .map(|live| std::mem::take(&mut live.waiting))
@@ -164,9 +166,15 @@ impl Sessions {
     fn asked_by_peer(&self, channel: ChannelId, from: Side) -> Option<Asker> {
         let line = self.channels.get(&channel)?.line.as_ref()?;
         if line.one_way {
-            return line.partner.map(|partner| Asker::Lane(partner, Side::A));
+            return self.asker_on(line.partner?);
         }
         Some(Asker::Lane(channel, from.other()))
+    }
+
+    /// Who asks on a channel that speaks in one direction.
+    pub(super) fn asker_on(&self, channel: ChannelId) -> Option<Asker> {
+        let line = self.channels.get(&channel)?.line.as_ref()?;
+        Some(Asker::Lane(channel, line.speaks))
     }
 
     /// The role that sent a message.
@@ -190,7 +198,7 @@ impl Sessions {
     }
 
     /// The session of a channel that carries lines; begins one with its first message.
-    fn line_session(&mut self, id: ChannelId, now: Time) -> Option<u64> {
+    fn line_session(&mut self, id: ChannelId, from: Side, now: Time) -> Option<u64> {
         let chan = self.channels.get(&id)?;
         if let Some(line) = &chan.line
             && self.live.contains_key(&line.session)
@@ -203,19 +211,19 @@ impl Sessions {
             _ => Transport::Stdio,
         };
         let session = self.new_session(transport, now);
-        // Some clients give a server's input and output each a socket pair of its own.
-        let one_way = matches!(kind, Some(ChannelKind::Pipe | ChannelKind::Unix));
-        if one_way {
-            self.unjoined.insert(id);
-        }
         let chan = self.channels.get_mut(&id)?;
         let line = chan.line.get_or_insert_with(|| Line {
             session,
-            one_way,
+            // Some clients give a server's input and output each a socket pair of its own.
+            one_way: matches!(kind, Some(ChannelKind::Pipe | ChannelKind::Unix)),
+            speaks: from,
             lanes: Default::default(),
             partner: None,
             echo: (kind == Some(ChannelKind::Pty)).then(VecDeque::new),
         });
+        if line.one_way {
+            self.unjoined.insert(id);
+        }
         line.session = session;
         line.partner = None;
         Some(session)
@@ -317,23 +325,22 @@ impl Sessions {
         let session = line.session;
         if line.one_way {
             // Alone, a socket may still have been answered on its other direction.
-            let answers = ended[Side::B.index()].filter(|_| line.partner.is_none());
-            let Some(cause) = answers.or(ended[Side::A.index()]).map(lost) else {
+            let answers = ended[line.speaks.other().index()].filter(|_| line.partner.is_none());
+            let Some(cause) = answers.or(ended[line.speaks.index()]).map(lost) else {
                 return;
             };
-            match line.partner {
-                Some(partner) => {
-                    self.fail_asked(session, Asker::Lane(partner, Side::A), cause);
-                    let over = self
-                        .channels
-                        .get(&partner)
-                        .is_none_or(|chan| chan.ended[0].is_some());
-                    if over {
-                        self.forget_channel(id, cause);
-                        self.forget_channel(partner, cause);
-                    }
-                }
-                None => self.forget_channel(id, cause),
+            let Some(partner) = line.partner else {
+                self.forget_channel(id, cause);
+                return;
+            };
+            if let Some(asker) = self.asker_on(partner) {
+                self.fail_asked(session, asker, cause);
+            }
+            let chan = self.channels.get(&partner);
+            let speaks = |chan: &Chan| chan.line.as_ref().map_or(Side::A, |line| line.speaks);
+            if chan.is_none_or(|chan| chan.ended[speaks(chan).index()].is_some()) {
+                self.forget_channel(id, cause);
+                self.forget_channel(partner, cause);
             }
             return;
         }

@@ -1,0 +1,4 @@
+//! Fuzzes `auditor_core::mcp::fuzz::fuzz_session`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| auditor_core::mcp::fuzz::fuzz_session(input));
