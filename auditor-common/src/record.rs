@@ -116,8 +116,8 @@ pub struct Object {
     pub pad: u16,
     /// Inode number of the network namespace.
     pub netns: u32,
-    /// Zero.
-    pub pad2: u32,
+    /// For Unix sockets, inode number of the receiving end's file; 0 where it has none.
+    pub twin_inode: u32,
 }
 
 /// A process's birth; the header names the child's parent.

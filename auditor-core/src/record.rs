@@ -188,7 +188,7 @@ impl<'a> Cursor<'a> {
             master: self.u8()?,
             pad: self.u16()?,
             netns: self.u32()?,
-            pad2: self.u32()?,
+            twin_inode: self.u32()?,
         })
     }
 

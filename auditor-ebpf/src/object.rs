@@ -205,6 +205,9 @@ pub(crate) fn describe(target: &Target, side: u8) -> Object {
     if target.object == object::PTY {
         told.master = u8::from(target.master);
     }
+    if target.object == object::UNIX {
+        told.twin_inode = socket_inode(target.twin) as u32;
+    }
     if target.object == object::TCP {
         let inode: u64 = read(target.file, offset!(file_inode));
         told.inode = read(inode, offset!(inode_number));

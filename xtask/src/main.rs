@@ -3,6 +3,7 @@
 //! This file only dispatches. Nothing here is part of the product.
 
 mod apt;
+mod bench;
 mod build;
 mod cache;
 mod command;
@@ -39,6 +40,8 @@ enum Task {
     Run(run::Options),
     /// Check everything: lint, unit, e2e, fuzz, vm (all of them when none is named)
     Test(test::Options),
+    /// Measure what the auditor costs
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Task::Build => build::build().map(|_| true),
         Task::Run(options) => run::run(options).map(|()| true),
         Task::Test(options) => test::test(options),
+        Task::Bench(options) => bench::bench(&options).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -175,6 +175,9 @@ impl Streams {
 
     /// Takes a description of a stream.
     pub fn handle_object(&mut self, header: &Header, told: &Object, time: Time) {
+        if self.is_stale(header.stream, told) {
+            self.open(header, time);
+        }
         let (flow, _) = self.flow(header, time);
         let (id, side) = (flow.channel, flow.side);
         if told.twin != 0 {
@@ -347,6 +350,27 @@ impl Streams {
             entry.last_used = time;
         }
         (flow, &mut self.out)
+    }
+
+    /// Whether a key is known only as the other direction of an object that is gone.
+    fn is_stale(&self, stream: u64, told: &Object) -> bool {
+        let Some(flow) = self
+            .flows
+            .get(&stream)
+            .filter(|flow| flow.generation.is_none())
+        else {
+            return false;
+        };
+        let Some(entry) = self.channels.get(&flow.channel) else {
+            return true;
+        };
+        let inode = match flow.side {
+            Side::A => entry.channel.peer_inode,
+            Side::B => entry.channel.inode,
+        };
+        let is_other_inode =
+            told.twin_inode != 0 && inode.is_some_and(|inode| inode as u32 != told.twin_inode);
+        entry.keys[flow.side.other().index()] != Some(told.twin) || is_other_inode
     }
 
     /// Opens a channel for a stream that is not known.

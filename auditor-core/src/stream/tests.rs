@@ -202,6 +202,36 @@ fn both_directions_of_a_socket_are_one_channel() {
 }
 
 #[test]
+fn a_twin_that_never_spoke_does_not_take_what_its_address_is_reused_for() {
+    let unix = |pid, stream| Header {
+        object: object::UNIX,
+        stream,
+        ..header(pid, end::WRITE, 0, 1)
+    };
+    let told = |twin, inode, twin_inode| Object {
+        twin,
+        inode,
+        twin_inode,
+        ..Object::default()
+    };
+    for (twin, inode) in [(30, 12), (10, 13)] {
+        let mut streams = Streams::new(Limits::default());
+        streams.handle_object(&unix(1, 10), &told(20, 11, 12), Time(0));
+        data(&mut streams, unix(1, 10), b"a", 0);
+        let again = Header {
+            generation: 2,
+            ..unix(2, 20)
+        };
+        streams.handle_object(&again, &told(twin, 14, inode), Time(0));
+        data(&mut streams, again, b"b", 0);
+        let channels: Vec<_> = std::iter::from_fn(|| streams.poll_chunk())
+            .map(|chunk| chunk.channel)
+            .collect();
+        assert_eq!(channels, [ChannelId(1), ChannelId(2)]);
+    }
+}
+
+#[test]
 fn what_waits_is_bounded() {
     let limits = Limits {
         waiting: 4096,
