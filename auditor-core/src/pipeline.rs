@@ -128,12 +128,7 @@ impl Pipeline {
     pub fn handle_timeout(&mut self, now: Time, processes: &impl Processes) {
         self.streams.handle_timeout(now);
         self.pass_on(now, processes);
-        while let Some((_, channel)) = self.gaps.pop_front_if(|(due, _)| *due <= now) {
-            if let Some(lane) = self.lanes.get_mut(&channel) {
-                lane.wire.flush_gaps();
-                self.pass_items(channel, processes);
-            }
-        }
+        self.flush_gaps(now, processes);
         let view = View {
             streams: &self.streams,
             processes,
@@ -161,7 +156,9 @@ impl Pipeline {
 
     /// Ends everything that is open.
     pub fn handle_shutdown(&mut self, now: Time, processes: &impl Processes) {
-        self.handle_timeout(Time(u64::MAX), processes);
+        self.streams.handle_timeout(Time(u64::MAX));
+        self.pass_on(now, processes);
+        self.flush_gaps(Time(u64::MAX), processes);
         self.sessions.handle_shutdown(now);
         self.pass_interactions(now, processes);
         let view = View {
@@ -235,6 +232,16 @@ impl Pipeline {
             self.pass_items(chunk.channel, processes);
         }
         self.pass_interactions(now, processes);
+    }
+
+    /// Reports gaps that have waited long enough.
+    fn flush_gaps(&mut self, now: Time, processes: &impl Processes) {
+        while let Some((_, channel)) = self.gaps.pop_front_if(|(due, _)| *due <= now) {
+            if let Some(lane) = self.lanes.get_mut(&channel) {
+                lane.wire.flush_gaps();
+                self.pass_items(channel, processes);
+            }
+        }
     }
 
     /// Messages of one channel to interactions.

@@ -4,7 +4,11 @@
 //! lists) is told as unheard. Calls by 32-bit programs are not seen.
 
 use auditor_common::record::{self, end, flag};
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, map},
+    maps::PerCpuArray,
+    programs::BtfTracePointContext,
+};
 
 use crate::{
     arch::{Call, number},
@@ -36,6 +40,17 @@ pub fn sys_exit_bounded(context: BtfTracePointContext) -> i32 {
     handle::<false>(Call::new(&context));
     0
 }
+
+/// What one system call moves. In a map, where the verifier does not follow its values, and not on the stack.
+#[repr(C)]
+struct Work {
+    target: Target,
+    source: Source,
+    header: record::Header,
+}
+
+#[map]
+static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
 
 #[inline(always)]
 fn handle<const LOOP: bool>(call: Call) {
@@ -84,64 +99,72 @@ fn handle<const LOOP: bool>(call: Call) {
             // Will be read once more, or is no data.
             return;
         }
-        let fate = if side == end::READ && flags & MSG_TRUNC != 0 {
-            Fate::Unheard
-        } else {
-            Fate::Heard
-        };
-        moved::<LOOP>(call.arg0() as u32, side, &source, span, fate);
+        let fd = call.arg0() as u32;
+        if side == end::READ && flags & MSG_TRUNC != 0 {
+            moved_unheard(fd, side, span);
+        } else if let Some(work) = work() {
+            work.source = source;
+            moved::<LOOP>(work, fd, side, span);
+        }
     } else if (ret == 0 && side == end::READ) || ret == EPIPE || ret == ECONNRESET {
         ended(call, number, side);
     }
 }
 
-/// Whether the bytes can be read from the program's memory.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Fate {
-    Heard,
-    Unheard,
+#[inline(always)]
+fn work() -> Option<&'static mut Work> {
+    // SAFETY: per CPU, and tracepoint programs do not interrupt each other on one CPU.
+    WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
 }
 
-/// Kept out of line: it is large, and called from many places.
+/// Bytes moved that can be read from the program's memory.
+///
+/// Kept out of line: it is large, and called from two places.
 #[inline(never)]
-fn moved<const LOOP: bool>(fd: u32, side: u8, source: &Source, span: u64, fate: Fate) {
-    if is_self(ids().0) {
+fn moved<const LOOP: bool>(work: &mut Work, fd: u32, side: u8, span: u64) {
+    if is_self(ids().0) || !object::locate(fd, side, &mut work.target) {
         return;
     }
-    let Some(target) = object::target(object::file(fd), side) else {
+    let Some(stream) = stream::of(&work.target) else {
         return;
     };
-    let Some(stream) = stream::of(&target) else {
-        return;
-    };
-    if fate == Fate::Unheard {
-        return unheard(stream, &target, side, span);
-    }
-    let pos = stream.advance(&target, side, span);
-    let action = stream.judge::<LOOP>(&target, side, pos, span, source);
+    let pos = stream.advance(&work.target, side, span);
+    let action = stream.judge::<LOOP>(&work.target, side, pos, span, &work.source);
     if action == Action::Nothing {
         return;
     }
-    announce(stream, &target, side);
-    let mut header = describe(stream, &target, side);
-    header.pos = pos;
-    header.span = span as u32;
+    announce(stream, &work.target, side);
+    work.header = describe(stream, &work.target, side);
+    work.header.pos = pos;
+    work.header.span = span as u32;
     match action {
         Action::Copy { from } => {
             let skip = from - pos;
             if skip != 0 {
-                header.span = skip as u32;
-                emit::bare(&header);
-                header.pos = from;
+                work.header.span = skip as u32;
+                emit::bare(&work.header);
+                work.header.pos = from;
             }
-            header.flags |= stream.take_flags();
-            header.lost = stream.lost;
+            work.header.flags |= stream.take_flags();
+            work.header.lost = stream.lost;
             stream.lost = 0;
-            copy::run::<LOOP>(stream, &header, source, skip);
+            copy::run::<LOOP>(stream, &work.header, &work.source, skip);
         }
         _ => {
-            emit::bare(&header);
+            emit::bare(&work.header);
         }
+    }
+}
+
+/// Bytes moved that cannot be read.
+#[inline(never)]
+fn moved_unheard(fd: u32, side: u8, span: u64) {
+    let Some(work) = work() else { return };
+    if is_self(ids().0) || !object::locate(fd, side, &mut work.target) {
+        return;
+    }
+    if let Some(stream) = stream::of(&work.target) {
+        unheard(stream, &work.target, side, span);
     }
 }
 
@@ -168,37 +191,20 @@ fn unusual<const LOOP: bool>(call: Call, number: u64) {
         return;
     }
     let span = call.ret as u64;
-    let nothing = Source::buffer(0, 0);
     match number {
         number::VMSPLICE => {
-            // Into a pipe, or out of it: told by the file's mode; a pipe's end takes only one of the two.
-            let source = Source::vector(call.arg1(), call.arg2(), span);
-            moved::<LOOP>(call.arg0() as u32, end::WRITE, &source, span, Fate::Heard);
+            if let Some(work) = work() {
+                work.source = Source::vector(call.arg1(), call.arg2(), span);
+                // At a pipe's reading end it maps pages out of the pipe, which nobody does.
+                moved::<LOOP>(work, call.arg0() as u32, end::WRITE, span);
+            }
         }
         number::SPLICE => {
-            moved::<LOOP>(call.arg0() as u32, end::READ, &nothing, span, Fate::Unheard);
-            moved::<LOOP>(
-                call.arg2() as u32,
-                end::WRITE,
-                &nothing,
-                span,
-                Fate::Unheard,
-            );
+            moved_unheard(call.arg0() as u32, end::READ, span);
+            moved_unheard(call.arg2() as u32, end::WRITE, span);
         }
-        number::TEE => moved::<LOOP>(
-            call.arg1() as u32,
-            end::WRITE,
-            &nothing,
-            span,
-            Fate::Unheard,
-        ),
-        number::SENDFILE => moved::<LOOP>(
-            call.arg0() as u32,
-            end::WRITE,
-            &nothing,
-            span,
-            Fate::Unheard,
-        ),
+        number::TEE => moved_unheard(call.arg1() as u32, end::WRITE, span),
+        number::SENDFILE => moved_unheard(call.arg0() as u32, end::WRITE, span),
         _ => {
             let side = if number == number::RECVMMSG {
                 end::READ
@@ -206,7 +212,7 @@ fn unusual<const LOOP: bool>(call: Call, number: u64) {
                 end::WRITE
             };
             let total = sum_messages(call.arg1(), span);
-            moved::<LOOP>(call.arg0() as u32, side, &nothing, total, Fate::Unheard);
+            moved_unheard(call.arg0() as u32, side, total);
         }
     }
 }
@@ -269,8 +275,8 @@ pub(crate) fn describe(stream: &Stream, target: &Target, side: u8) -> record::He
     header
 }
 
-/// Tells once per end what the stream is.
-#[inline(always)]
+/// Tells once per end what the stream is. Out of line for the sake of the caller's stack.
+#[inline(never)]
 pub(crate) fn announce(stream: &mut Stream, target: &Target, side: u8) {
     let bit = 1 << side;
     if stream.announced & bit != 0 {

@@ -60,6 +60,18 @@ pub(crate) fn file(fd: u32) -> u64 {
     read(slots + u64::from(fd) * 8, 0)
 }
 
+/// Finds the stream behind a descriptor. Into a map value: the verifier then forgets which way led there.
+#[inline(never)]
+pub(crate) fn locate(fd: u32, side: u8, into: &mut Target) -> bool {
+    match target(file(fd), side) {
+        Some(found) => {
+            *into = found;
+            true
+        }
+        None => false,
+    }
+}
+
 /// The stream that bytes take which go in (`WRITE`) or come out (`READ`) at `file`.
 #[inline(always)]
 pub(crate) fn target(file: u64, side: u8) -> Option<Target> {

@@ -73,8 +73,8 @@ pub(crate) enum Action {
     Copy { from: u64 },
 }
 
-/// The stream behind `target`, remembered from now on.
-#[inline(always)]
+/// The stream behind `target`, remembered from now on. Out of line for the sake of the caller's stack.
+#[inline(never)]
 pub(crate) fn of(target: &Target) -> Option<&'static mut Stream> {
     if let Some(stream) = find(target.stream) {
         if target.inode != 0 && stream.inode != target.inode {

@@ -14,6 +14,7 @@ mod run;
 mod setup;
 mod test;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Task {
     Run(run::Options),
     /// Check everything: lint, unit, e2e, fuzz, vm (all of them when none is named)
     Test(test::Options),
+    /// Run the end-to-end tests on other kernels, in QEMU
+    Vm(vm::Options),
     /// Measure what the auditor costs
     Bench(bench::Options),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Build => build::build().map(|_| true),
         Task::Run(options) => run::run(options).map(|()| true),
         Task::Test(options) => test::test(options),
+        Task::Vm(options) => vm::vm(&options),
         Task::Bench(options) => bench::bench(&options).map(|()| true),
     };
     match done {

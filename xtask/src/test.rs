@@ -2,11 +2,12 @@
 //!
 //! What a part does is in the part's own file. A failed part does not keep the next from running.
 
-mod e2e;
+pub(crate) mod e2e;
 mod fuzz;
 mod lint;
 mod report;
 mod unit;
+mod vm;
 
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use self::report::Report;
+pub(crate) use self::report::{Count, counted};
 use crate::setup;
 
 #[derive(Args)]
@@ -59,7 +61,7 @@ pub(crate) fn test(options: Options) -> Result<bool> {
             Part::Unit => unit::check(route, &mut report),
             Part::E2e => e2e::check(&options, &mut report),
             Part::Fuzz => fuzz::check(&mut report),
-            Part::Vm => {}
+            Part::Vm => vm::check(&mut report),
         }
         report.time(format!("{part:?}"), started.elapsed());
     }

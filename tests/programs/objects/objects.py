@@ -77,11 +77,11 @@ def forked(work):
     return pid
 
 
-def report(name, expected="heard"):
-    print(json.dumps({"name": name, "expected": expected, "client": os.getpid()}), flush=True)
+def report(name, expected="heard", client=None):
+    print(json.dumps({"name": name, "expected": expected, "client": client or os.getpid()}), flush=True)
 
 
-def session(name, out, back, write=os.write, setup=b""):
+def session(name, out, back, write=os.write, setup=b"", client=lambda: None):
     """A session from this end: `write` sends the call, `setup` goes before everything."""
     if setup:
         os.write(out, setup)
@@ -89,7 +89,7 @@ def session(name, out, back, write=os.write, setup=b""):
     read_line(lambda size: os.read(back, size))
     write(out, call(name))
     read_line(lambda size: os.read(back, size))
-    report(name)
+    report(name, client=client())
 
 
 def pipes(name, **how):
@@ -299,12 +299,13 @@ def sent_file(name):
 
 def two_writers(name):
     """Two processes take turns in writing to one pipe; each writes whole lines."""
+    writers = []
 
     def write(fd, data):
-        pid = forked(lambda: os.write(fd, data))
-        os.waitpid(pid, 0)
+        writers.append(forked(lambda: os.write(fd, data)))
+        os.waitpid(writers[-1], 0)
 
-    pipes(name, write=write)
+    pipes(name, write=write, client=lambda: writers[-1])
 
 
 def in_one_process(name):

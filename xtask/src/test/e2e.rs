@@ -29,14 +29,14 @@ fn all(options: &Options) -> Result<Count> {
 }
 
 /// Builds the test program and gives its path.
-fn build_tests() -> Result<std::path::PathBuf> {
+pub(crate) fn build_tests() -> Result<std::path::PathBuf> {
     let build = ["build", "--release", "--quiet", "--package", "auditor-e2e"];
     run(command("cargo", build).current_dir(workspace::root()))?;
     Ok(workspace::target().join("release/auditor-e2e"))
 }
 
 /// Installs the MCP programs and gives the variables that tell where they are.
-fn install(without: &[String]) -> Result<Vec<(&'static str, String)>> {
+pub(crate) fn install(without: &[String]) -> Result<Vec<(&'static str, String)>> {
     let wanted = |language: &str| !without.iter().any(|left_out| left_out == language);
     let text = |path: std::path::PathBuf| path.display().to_string();
     let mut variables = Vec::new();

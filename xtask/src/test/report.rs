@@ -20,11 +20,11 @@ pub(super) struct Report {
 
 /// How many tests one program ran.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Count {
+pub(crate) struct Count {
     /// Those that passed.
-    pub(super) passed: u64,
+    pub(crate) passed: u64,
     /// Those that failed.
-    pub(super) failed: u64,
+    pub(crate) failed: u64,
 }
 
 impl Report {
@@ -90,7 +90,7 @@ impl Report {
 /// Runs a test program, passing its output on, and adds up the counts that it prints.
 ///
 /// A program that fails without a failed test counts as one failure.
-pub(super) fn counted(command: &mut Command) -> Result<Count> {
+pub(crate) fn counted(command: &mut Command) -> Result<Count> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
