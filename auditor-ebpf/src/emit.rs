@@ -167,7 +167,7 @@ fn wake_when_filling() -> u64 {
 /// Notes for the daemon where bytes of a stream were lost, in case no later record tells.
 #[inline(always)]
 pub(crate) fn note_loss(header: &Header, to: u64) {
-    let _ = LOSSES.insert(&header.stream, &[header.generation, to], 0);
+    let _ = LOSSES.insert(header.stream, [header.generation, to], 0);
 }
 
 /// Counts bytes that were not even tried.

@@ -125,13 +125,6 @@ impl EventFile {
             .cloned()
             .collect())
     }
-
-    /// The number of events so far.
-    pub(crate) fn count(&self) -> Result<usize> {
-        let mut reading = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        reading.advance(&self.path)?;
-        Ok(reading.events.len())
-    }
 }
 
 impl Reading {
