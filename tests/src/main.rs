@@ -206,9 +206,24 @@ fn judge(played: &Played, daemon: Option<&Daemon>) -> Result<Vec<String>> {
             .filter(|event| behind(event) && event.stage == "final")
             .map(|event| &event.interaction)
             .collect();
-        lines.extend(behind_gateway(&played.expected, &reported));
+        let passed_on: Vec<_> = played
+            .expected
+            .iter()
+            .filter(|call| !front.iter().any(|event| is_refused(event, call)))
+            .cloned()
+            .collect();
+        lines.extend(behind_gateway(&passed_on, &reported));
     }
     Ok(lines)
+}
+
+/// Whether the gateway refused a call itself, by an HTTP status.
+fn is_refused(event: &Event, call: &Interaction) -> bool {
+    let status = event
+        .json
+        .get("status_code")
+        .and_then(|code| code.as_str()?.parse::<u16>().ok());
+    event.interaction.id == call.id && status.is_some_and(|status| (400..600).contains(&status))
 }
 
 /// A gateway has sessions of its own with the server: every call that names a target must be

@@ -15,11 +15,19 @@ use crate::{
 /// The interpreter of a virtual environment that holds a set of pinned Python packages:
 /// `sdk-1` (with a gateway) or `sdk-2` (with published servers).
 pub(crate) fn python(set: &str) -> Result<PathBuf> {
-    let pins = folder("python").join(format!("{set}.txt"));
-    let text = std::fs::read(&pins).with_context(|| format!("cannot read {}", pins.display()))?;
+    environment(set, &folder("python").join(format!("{set}.txt")))
+}
+
+/// The interpreter of a virtual environment that can run `tests/ocsf_validate.py`.
+pub(crate) fn ocsf() -> Result<PathBuf> {
+    environment("ocsf", &workspace::root().join("tests/requirements.txt"))
+}
+
+fn environment(name: &str, pins: &Path) -> Result<PathBuf> {
+    let text = std::fs::read(pins).with_context(|| format!("cannot read {}", pins.display()))?;
     let version = output(&mut command("python3", ["-VV"]))?;
     let made = cache::entry(
-        &format!("python-{set}"),
+        &format!("python-{name}"),
         &[&text, version.as_bytes()],
         |folder| {
             if apt::is_here()
@@ -33,7 +41,7 @@ pub(crate) fn python(set: &str) -> Result<PathBuf> {
             let mut pip = command(&pip.to_string_lossy(), ["install", "--quiet"]);
             output(
                 pip.args(["--disable-pip-version-check", "--requirement"])
-                    .arg(&pins),
+                    .arg(pins),
             )
             .map(drop)
         },

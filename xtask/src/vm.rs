@@ -10,6 +10,7 @@ use clap::Args;
 use crate::{
     apt, build, cache,
     command::{as_root, run},
+    run::path_text,
     test::{Count, counted, e2e},
     workspace,
 };
@@ -73,20 +74,17 @@ pub(crate) fn check(version: &str, only: &[&str]) -> Result<Count> {
     let tests = e2e::build_tests()?;
     let installed = e2e::install(&[])?;
     let boot = || {
-        let mut guest = as_root(
-            "env",
+        let script = workspace::root().join("xtask/vm/boot");
+        let mut guest = as_root(path_text(&script)?, [&kernel]);
+        // The guest starts without this host's environment.
+        guest.arg("env");
+        guest.args(
             installed
                 .iter()
                 .map(|(name, value)| format!("{name}={value}")),
         );
         guest
-            .arg(workspace::root().join("xtask/vm/boot"))
-            .arg(&kernel);
-        guest
-            .arg("sh")
-            .arg("-c")
-            .arg(script(only))
-            .arg("vm")
+            .args(["sh", "-c", &self::script(only), "vm"])
             .arg(&tests)
             .arg(&auditor);
         counted(&mut guest)

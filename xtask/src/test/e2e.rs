@@ -18,6 +18,16 @@ use crate::{
 
 pub(super) fn check(options: &Options, report: &mut Report) {
     report.count("end-to-end tests", || all(options));
+    report.check("OCSF validation", valid);
+}
+
+/// Validates every event that the end-to-end tests made the daemon write.
+fn valid() -> Result<()> {
+    let events = workspace::target().join("e2e/daemon/events.jsonl");
+    let mut python = Command::new(programs::ocsf()?);
+    run(python
+        .arg(workspace::root().join("tests/ocsf_validate.py"))
+        .arg(events))
 }
 
 fn all(options: &Options) -> Result<Count> {
