@@ -7,7 +7,7 @@ pub const STREAMS: u32 = 65_536;
 pub const PROBE_BYTES: u64 = 1_024;
 
 /// Sizes, in bytes, of the payload areas that are reserved; the smallest that fits is taken.
-pub const PAYLOADS: [usize; 4] = [512, 2_048, 8_192, 32_768];
+pub const PAYLOADS: [usize; 4] = [64, 512, 4_096, 32_768];
 
 /// Largest payload of one record, in bytes.
 pub const PAYLOAD_MAX: usize = PAYLOADS[3];

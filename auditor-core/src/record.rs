@@ -23,11 +23,28 @@ pub enum Record<'a> {
     Exit(Header),
     /// A cgroup was made.
     Cgroup {
+        /// When, nanoseconds since boot.
+        time: u64,
         /// Its id: the inode number of its directory.
         id: u64,
         /// Its path below the hierarchy's root.
         path: &'a [u8],
     },
+}
+
+impl Record<'_> {
+    /// When the kernel saw it, nanoseconds since boot.
+    pub fn time(&self) -> u64 {
+        match self {
+            Self::Data(header, _)
+            | Self::Object(header, _)
+            | Self::End(header)
+            | Self::Fork(header, _)
+            | Self::Exec(header, ..)
+            | Self::Exit(header) => header.time,
+            Self::Cgroup { time, .. } => *time,
+        }
+    }
 }
 
 /// Path and arguments of a program.
@@ -83,6 +100,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
             cursor.exec()?;
             let path = cursor.take(len)?;
             Ok(Record::Cgroup {
+                time: header.time,
                 id: header.stream,
                 path: path.strip_suffix(b"\0").unwrap_or(path),
             })

@@ -133,8 +133,8 @@ fn moved<const LOOP: bool>(work: &mut Work, fd: u32, side: u8, span: u64) {
     if action == Action::Nothing {
         return;
     }
-    announce(stream, &work.target, side);
     work.header = describe(stream, &work.target, side);
+    announce(stream, &work.target, &mut work.header);
     work.header.pos = pos;
     work.header.span = span as u32;
     match action {
@@ -176,8 +176,8 @@ pub(crate) fn unheard(stream: &mut Stream, target: &Target, side: u8, span: u64)
         stream.pending |= flag::SKIPPED;
         return;
     }
-    announce(stream, target, side);
     let mut header = describe(stream, target, side);
+    announce(stream, target, &mut header);
     header.pos = pos;
     header.span = span as u32;
     header.flags |= flag::UNHEARD;
@@ -185,7 +185,7 @@ pub(crate) fn unheard(stream: &mut Stream, target: &Target, side: u8, span: u64)
 }
 
 /// Calls whose bytes are not in a buffer of the program, or whose arguments are unlike the others'.
-#[inline(never)]
+#[inline(always)]
 fn unusual<const LOOP: bool>(call: Call, number: u64) {
     if call.ret <= 0 {
         return;
@@ -275,16 +275,16 @@ pub(crate) fn describe(stream: &Stream, target: &Target, side: u8) -> record::He
     header
 }
 
-/// Tells once per end what the stream is. Out of line for the sake of the caller's stack.
+/// Tells once per end what the stream is, with the header that is about to be used. Out of line for the sake of the caller's stack.
 #[inline(never)]
-pub(crate) fn announce(stream: &mut Stream, target: &Target, side: u8) {
-    let bit = 1 << side;
+pub(crate) fn announce(stream: &mut Stream, target: &Target, header: &mut record::Header) {
+    let bit = 1 << header.end;
     if stream.announced & bit != 0 {
         return;
     }
-    let mut header = describe(stream, target, side);
     header.kind = record::OBJECT;
-    if emit::fixed(&header, &object::describe(target, side)) {
+    if emit::fixed(header, &object::describe(target, header.end)) {
         stream.announced |= bit;
     }
+    header.kind = record::DATA;
 }

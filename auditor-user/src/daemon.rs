@@ -30,6 +30,8 @@ use crate::{
 
 /// How often counters are read and what is old is forgotten.
 const TICK: Duration = Duration::from_secs(1);
+/// Time that passes after the last record of a replay, in nanoseconds.
+const AFTERMATH: u64 = 500_000_000;
 /// Longest time between looks at the timers.
 const NEVER: Duration = Duration::from_secs(3_600);
 
@@ -132,7 +134,8 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     drain(&mut daemon, &mut batches, &mut kernel).await;
-    let summary = daemon.finish(kernel.counts().unwrap_or_default())?;
+    let now = daemon.clock.now();
+    let summary = daemon.finish(kernel.counts().unwrap_or_default(), now)?;
     Ok(summary)
 }
 
@@ -144,18 +147,21 @@ pub(crate) fn replay(options: &Options, path: &std::path::Path, output: Output) 
     let clock = Clock { boot: Time(0) };
     let table = Table::new(clock.boot, Cgroups::default(), None);
     let mut daemon = Daemon::new(options, table, clock, output, None);
+    let mut last = Time(0);
     let played = capture::replay(path, |bytes, clock| {
         daemon.clock = clock;
         daemon.table.set_boot(clock.boot);
-        if let Some(time) = daemon.handle_record(bytes) {
-            daemon.pipeline.handle_timeout(time, &daemon.table);
-            daemon.write_events(time);
-        }
+        let time = record::decode(bytes).map_or(last, |record| clock.time(record.time()));
+        last = last.max(time);
+        daemon.pass_time(last);
+        daemon.handle_record(bytes);
     });
-    let summary = daemon.finish(Counts {
+    daemon.pass_time(last.after(AFTERMATH));
+    let counts = Counts {
         written: *played.as_ref().unwrap_or(&0),
         ..Counts::default()
-    })?;
+    };
+    let summary = daemon.finish(counts, last)?;
     played?;
     Ok(summary)
 }
@@ -224,41 +230,43 @@ impl Daemon {
         self.handle_timeout();
     }
 
-    /// Takes one record; returns its time.
-    fn handle_record(&mut self, bytes: &[u8]) -> Option<Time> {
+    /// Lets the time of a replay pass, with everything that falls due on the way.
+    fn pass_time(&mut self, to: Time) {
+        let mut passed = Time(0);
+        while let Some(due) = self
+            .pipeline
+            .poll_timeout()
+            .filter(|due| *due <= to && *due > passed)
+        {
+            passed = due;
+            self.pipeline.handle_timeout(due, &self.table);
+            self.write_events(due);
+        }
+        self.pipeline.handle_timeout(to, &self.table);
+        self.write_events(to);
+    }
+
+    /// Takes one record.
+    fn handle_record(&mut self, bytes: &[u8]) {
         let record = match record::decode(bytes) {
             Ok(record) => record,
             Err(error) => {
                 self.malformed += 1;
                 tracing::debug!(%error, "record not understood");
-                return None;
+                return;
             }
         };
-        let time = match &record {
+        let time = self.clock.time(record.time());
+        match &record {
             Record::Data(header, _) | Record::Object(header, _) | Record::End(header) => {
-                self.table.ensure(header);
-                self.clock.time(header.time)
+                self.table.ensure(header)
             }
-            Record::Fork(header, birth) => {
-                self.table.handle_fork(header, birth);
-                self.clock.time(header.time)
-            }
-            Record::Exec(header, exec, strings) => {
-                self.table.handle_exec(header, exec, strings);
-                self.clock.time(header.time)
-            }
-            Record::Exit(header) => {
-                let time = self.clock.time(header.time);
-                self.table.handle_exit(header, time);
-                time
-            }
-            Record::Cgroup { id, path } => {
-                self.table.handle_cgroup(*id, path);
-                return None;
-            }
-        };
+            Record::Fork(header, birth) => self.table.handle_fork(header, birth),
+            Record::Exec(header, exec, strings) => self.table.handle_exec(header, exec, strings),
+            Record::Exit(header) => self.table.handle_exit(header, time),
+            Record::Cgroup { id, path, .. } => self.table.handle_cgroup(*id, path),
+        }
         self.pipeline.handle_record(&record, time, &self.table);
-        Some(time)
     }
 
     /// Does what is due, and writes what is ready.
@@ -350,8 +358,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn finish(mut self, kernel: Counts) -> Result<Summary> {
-        let now = self.clock.now();
+    fn finish(mut self, kernel: Counts, now: Time) -> Result<Summary> {
         self.pipeline.handle_shutdown(now, &self.table);
         self.write_events(now);
         self.save_coverage();

@@ -48,10 +48,11 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
             .spawn()?;
         clients.insert(u64::from(client.id()), writes);
         client.wait()?;
+        // Sizes are measured here, not speed.
+        running.settle()?;
     }
-    running.settle()?;
     let path = running.events.clone();
-    running.stop()?;
+    let ended = running.stop()?;
     let mut heard = Vec::new();
     for event in events::read(&path)? {
         let Some(writes) = clients.get(&event.client) else {
@@ -78,6 +79,9 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
         total as f64,
         "of 50",
     );
+    if heard.len() != total {
+        println!("{}", ended.said);
+    }
     for writes in WRITES {
         for (id, size) in SIZES.iter().enumerate() {
             if !heard.contains(&(writes, id)) {
