@@ -38,7 +38,7 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
         };
         if event.kind == "notification" && writer_pid(&event.json) {
             heard += 1;
-        } else if event.kind == "gap" {
+        } else if event.kind == "gap" && writer_pid(&event.json) {
             lost += event.json["gap"]["bytes_lost"].as_u64().unwrap_or(0);
             discarded += event.json["gap"]["discarded"].as_u64().unwrap_or(0);
         }
