@@ -94,7 +94,7 @@ pub(crate) fn of(target: &Target) -> Option<&'static mut Stream> {
 #[inline(always)]
 pub(crate) fn remember(target: &Target, is_unaligned: bool) {
     let stream = Stream::new(target.inode, is_unaligned);
-    let _ = STREAMS.insert(target.stream, stream, u64::from(BPF_NOEXIST));
+    let _ = STREAMS.insert(&target.stream, &stream, u64::from(BPF_NOEXIST));
 }
 
 /// The stream with this key, if it is remembered.
@@ -103,14 +103,14 @@ pub(crate) fn find(key: u64) -> Option<&'static mut Stream> {
     // SAFETY: values of a hash map stay valid while the program runs; fields that two CPUs change at once are
     // either atomic or only decide whether bytes are copied once or twice.
     STREAMS
-        .get_ptr_mut(key)
+        .get_ptr_mut(&key)
         .map(|stream| unsafe { &mut *stream })
 }
 
 /// Forgets a stream: its key now means another one.
 #[inline(always)]
 pub(crate) fn forget(key: u64) {
-    let _ = STREAMS.remove(key);
+    let _ = STREAMS.remove(&key);
 }
 
 impl Stream {
@@ -313,7 +313,7 @@ impl Stream {
     #[inline(always)]
     fn is_revoked(&self, key: u64) -> bool {
         // SAFETY: the value is a plain number.
-        unsafe { VERDICTS.get(key) }.is_some_and(|epoch| *epoch == self.epoch)
+        unsafe { VERDICTS.get(&key) }.is_some_and(|epoch| *epoch == self.epoch)
     }
 
     /// Weak signs count for a stream that was often judged wrongly only once a second.
