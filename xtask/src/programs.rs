@@ -137,7 +137,8 @@ fn contents(folder: &Path) -> Result<Vec<u8>> {
         .collect();
     paths.sort();
     for path in paths {
-        text.extend(path.as_os_str().as_encoded_bytes());
+        // Not the whole path: clones share what was made from the same sources.
+        text.extend(path.file_name().unwrap_or_default().as_encoded_bytes());
         text.extend(if path.is_dir() {
             contents(&path)?
         } else {
