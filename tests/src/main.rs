@@ -14,6 +14,7 @@ mod programs;
 mod scenarios;
 mod session;
 mod truth;
+mod uring;
 
 use std::{
     path::PathBuf,
@@ -59,6 +60,9 @@ struct Arguments {
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("io-uring-write") {
+        return uring::main();
+    }
     match run(&Arguments::parse()) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,

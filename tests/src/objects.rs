@@ -34,6 +34,7 @@ pub(crate) fn check(daemon: &Daemon, limit: Duration) -> Result<Vec<(String, Opt
     let mut command = Command::new("python3");
     command
         .arg(program)
+        .env("AUDITOR_E2E_SELF", std::env::current_exe()?)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let mut running = Running::start(&mut command)?;

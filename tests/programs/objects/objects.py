@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import socket
+import subprocess
 import sys
 import tempfile
 import termios
@@ -253,6 +254,20 @@ def spliced(name):
     pipes(name, write=write)
 
 
+def by_io_uring(name):
+    """The call moves into the pipe by io_uring, from another process: the reader shows it."""
+
+    writers = []
+
+    def write(fd, data):
+        program = [os.environ["AUDITOR_E2E_SELF"], "io-uring-write"]
+        writer = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=fd)
+        writer.communicate(data)
+        writers.append(writer.pid)
+
+    pipes(name, write=write, client=lambda: writers[-1])
+
+
 def spliced_at_both_ends(name):
     """Neither end shows its bytes: nothing can be heard, and that must be said."""
     to_server, from_server, inner = os.pipe(), os.pipe(), os.pipe()
@@ -340,6 +355,7 @@ CASES = {
     "terminal": terminal,
     "passed_descriptor": passed,
     "spliced": spliced,
+    "io_uring": by_io_uring,
     "spliced_at_both_ends": spliced_at_both_ends,
     "sent_file": sent_file,
     "in_one_process": in_one_process,
