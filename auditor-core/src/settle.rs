@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Nanoseconds that an interaction waits for its witnesses.
-const PATIENCE: u64 = 15_000_000;
+const PATIENCE: u64 = 25_000_000;
 /// Interactions that wait at once.
 const WAITING: usize = 16_384;
 
