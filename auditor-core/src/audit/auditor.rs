@@ -52,7 +52,8 @@ impl Auditor {
         let response = interaction.response.as_ref().map(|part| seen(part, world));
         let (asked, answered) = (request.unwrap_or_default(), response.unwrap_or_default());
         let asker = party(asked.writer.or(answered.reader), world);
-        let answerer = party(answered.writer.or(asked.reader), world);
+        let reader = || reader_before(interaction.request.as_ref()?, world);
+        let answerer = party(answered.writer.or(asked.reader).or_else(reader), world);
         let (client, server) = match interaction.direction {
             Direction::ClientToServer => (asker, answerer),
             Direction::ServerToClient => (answerer, asker),
@@ -118,6 +119,14 @@ impl Auditor {
         self.hashes.insert(secret.to_owned(), Arc::clone(&hash));
         hash
     }
+}
+
+/// Who read the byte before a message, for a message that was not read yet: its session has one reader.
+fn reader_before(part: &Part, world: &impl World) -> Option<Actor> {
+    let before = 0..part.range.start;
+    (!before.is_empty())
+        .then(|| world.seen(part.channel, part.from, &before).reader)
+        .flatten()
 }
 
 /// Who moved the bytes of a gap; of those of whom nothing is known, who moved the byte before.
