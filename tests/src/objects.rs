@@ -26,7 +26,12 @@ struct Case {
     expected: String,
     /// The process that made it.
     client: u32,
+    /// When it had read the answer, in nanoseconds since the Unix epoch.
+    read_at: Option<u64>,
 }
+
+/// Nanoseconds within which the reader of an answer must be known: the daemon waits for it a little longer.
+const PROMPT: u64 = 20_000_000;
 
 /// Plays all cases under the daemon; for each its name, and what is wrong if anything is.
 pub(crate) fn check(daemon: &Daemon, limit: Duration) -> Result<Vec<(String, Option<String>)>> {
@@ -96,18 +101,29 @@ fn verdict(case: &Case, events: &[Event]) -> Option<String> {
         let matches = |witness: &Value| witness["part"] == part && witness["end"] == end;
         witnesses.iter().any(matches)
     };
-    // An event waits only some milliseconds for the answer's reader, which a busy host may delay.
-    let due = [
+    let mut due = vec![
         ("request", "write"),
         ("request", "read"),
         ("response", "write"),
     ];
+    let end = event.json.pointer("/unmapped/mcp/end_time_ns");
+    let (Some(end), Some(read_at)) = (end.and_then(Value::as_u64), case.read_at) else {
+        return Some(format!("no time of the answer: {}", event.json));
+    };
+    // A busy host may let the client read so late that no event can wait for it.
+    if read_at.saturating_sub(end) <= PROMPT {
+        due.push(("response", "read"));
+    }
     let missing: Vec<_> = due
         .iter()
         .filter(|(part, end)| !is_seen(part, end))
         .collect();
     match missing.as_slice() {
         [] => None,
-        missing => Some(format!("witnesses {missing:?} are missing: {}", event.json)),
+        missing => Some(format!(
+            "witnesses {missing:?} are missing, {} us after the answer: {}",
+            read_at.saturating_sub(end) / 1_000,
+            event.json
+        )),
     }
 }

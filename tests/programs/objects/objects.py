@@ -1,19 +1,22 @@
 """Plays short MCP sessions over every kernel object and by every system call that can carry them.
 
 Nothing of MCP's own is needed: what counts is how the bytes move. Prints one JSON line for each call made: its
-name (the target of the tools/call), the object, and what the auditor must say of it: "heard" or "gap".
+name (the target of the tools/call), what the auditor must say of it ("heard" or "gap"), the client's process, and
+when the client had read the answer (nanoseconds since the Unix epoch; null where that does not count).
 """
 
 import array
 import json
 import os
 import pty
+import select
 import socket
 import subprocess
 import sys
 import tempfile
 import termios
 import threading
+import time
 import tty
 
 HELLO = {
@@ -78,19 +81,28 @@ def forked(work):
     return pid
 
 
-def report(name, expected="heard", client=None):
-    print(json.dumps({"name": name, "expected": expected, "client": client or os.getpid()}), flush=True)
+def answered(read):
+    """Reads the answer, and tells when it was there."""
+    read_line(read)
+    return time.time_ns()
 
 
-def session(name, out, back, write=os.write, setup=b"", client=lambda: None):
-    """A session from this end: `write` sends the call, `setup` goes before everything."""
+def report(name, read_at, expected="heard", client=None):
+    told = {"name": name, "expected": expected, "client": client or os.getpid(), "read_at": read_at}
+    print(json.dumps(told), flush=True)
+
+
+def session(name, out, back, write=os.write, setup=b"", client=lambda: None, dawdle=0):
+    """A session from this end: `write` sends the call, `setup` goes before everything, `dawdle` before the answer."""
     if setup:
         os.write(out, setup)
     os.write(out, line(HELLO))
     read_line(lambda size: os.read(back, size))
     write(out, call(name))
-    read_line(lambda size: os.read(back, size))
-    report(name, client=client())
+    select.select([back], [], [])
+    time.sleep(dawdle)
+    read_at = answered(lambda size: os.read(back, size))
+    report(name, read_at, client=client())
 
 
 def pipes(name, **how):
@@ -155,8 +167,7 @@ def sockets(name, server, client):
     peer.sendall(line(HELLO))
     read_line(peer.recv)
     peer.sendmsg([call(name)[:5], call(name)[5:]])
-    read_line(peer.recv)
-    report(name)
+    report(name, answered(peer.recv))
     peer.close()
     os.waitpid(pid, 0)
 
@@ -165,7 +176,7 @@ def serve_socket(peer):
     serve(peer.recv, peer.sendall)
 
 
-def socketpair(name):
+def socketpair(name, **how):
     ours, theirs = socket.socketpair()
 
     def work():
@@ -174,7 +185,7 @@ def socketpair(name):
 
     pid = forked(work)
     theirs.close()
-    session(name, ours.fileno(), ours.fileno())
+    session(name, ours.fileno(), ours.fileno(), **how)
     ours.close()
     os.waitpid(pid, 0)
 
@@ -292,7 +303,7 @@ def spliced_at_both_ends(name):
     read_line(lambda size: os.read(from_server[0], size))
     os.close(to_server[1])
     os.waitpid(pid, 0)
-    report(name, "gap")
+    report(name, None, "gap")
 
 
 def sent_file(name):
@@ -349,6 +360,8 @@ CASES = {
     "byte_by_byte_after_binary": lambda name: pipes(name, setup=b"\x00\xff" * 20000 + b"\n", write=byte_by_byte),
     "fifo": fifo,
     "socketpair": socketpair,
+    # The event must wait for the reader. On one channel, for pipes wait anyway until they are joined.
+    "answer_read_late": lambda name: socketpair(name, dawdle=0.01),
     "unix_socket": unix,
     "tcp4": lambda name: tcp(name, socket.AF_INET, "127.0.0.1"),
     "tcp6": lambda name: tcp(name, socket.AF_INET6, "::1"),
