@@ -1,0 +1,83 @@
+//! Entry points of the fuzz targets: hostile bytes in, the stated bounds asserted. Not part of the product.
+
+mod elf;
+
+pub use elf::Elf;
+
+use crate::recognise;
+
+/// Sites that a file of the targets' size may have.
+const MAX_SITES: usize = 4096;
+
+/// Any bytes as a file.
+pub fn fuzz_elf(input: &[u8]) {
+    let Ok(libraries) = recognise(input) else {
+        return;
+    };
+    for library in libraries {
+        assert!(
+            library.sites.len() <= MAX_SITES,
+            "{} sites",
+            library.sites.len()
+        );
+        assert!(library.sites.is_sorted());
+        assert!(library.sites.is_empty() || library.refused.is_none());
+        for site in library.sites {
+            assert!(site.offset < input.len() as u64, "{site:?} is past the end");
+        }
+    }
+}
+
+/// A small file that holds every stack, with bytes of the input written over it: each step of it is a place of two
+/// bytes and the byte that goes there.
+pub fn fuzz_elf_mutated(input: &[u8]) {
+    let mut file = crate::stack::samples();
+    for step in input.chunks_exact(3) {
+        let place = usize::from(u16::from_le_bytes([step[0], step[1]])) % file.len();
+        file[place] = step[2];
+    }
+    fuzz_elf(&file);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_unmutated_file_holds_every_stack() {
+        let found = recognise(&crate::stack::samples()).unwrap();
+        assert_eq!(found.len(), crate::stack::STACKS.len(), "{found:?}");
+        assert!(
+            found.iter().all(|library| !library.sites.is_empty()),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn every_cut_of_a_file_is_survived() {
+        let file = crate::stack::samples();
+        for end in 0..file.len() {
+            fuzz_elf(&file[..end]);
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_file_may_be_wrong() {
+        for at in 0..crate::stack::samples().len() {
+            let [low, high] = (at as u16).to_le_bytes();
+            for byte in [0, 1, 0x7f, 0x80, 0xff] {
+                fuzz_elf_mutated(&[low, high, byte]);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(input in proptest::collection::vec(any::<u8>(), 0..300)) {
+            fuzz_elf(&input);
+            fuzz_elf_mutated(&input);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! A bounded view of an ELF file: executable segments, sections by name, functions by symbol name.
+//!
+//! Knows nothing of TLS. Reads at most [`MAX_SYMBOLS`] symbols of a table, [`MAX_LOADS`] segments and
+//! [`MAX_FUNCTION`] bytes of one function.
+
+use object::{
+    LittleEndian, elf,
+    read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym},
+};
+
+use crate::ElfError;
+
+type Header = elf::FileHeader64<LittleEndian>;
+type Symbol = elf::Sym64<LittleEndian>;
+
+const ENDIAN: LittleEndian = LittleEndian;
+/// Symbols looked at in one table; the largest programs seen have a tenth of it.
+const MAX_SYMBOLS: usize = 4 << 20;
+/// Segments looked at; linkers make about a dozen.
+const MAX_LOADS: usize = 64;
+/// Functions of one name; more are not believed.
+const MAX_NAMESAKES: usize = 8;
+/// Bytes of code looked at in one function.
+pub(crate) const MAX_FUNCTION: usize = 64 << 10;
+
+/// A part of the file that is mapped to be executed or read.
+#[derive(Clone, Copy)]
+struct Load {
+    address: u64,
+    offset: u64,
+    size: u64,
+    executable: bool,
+}
+
+/// The parts of an ELF file that tell where its functions are.
+pub(crate) struct Image<'a> {
+    file: &'a [u8],
+    loads: Vec<Load>,
+    sections: SectionTable<'a, Header>,
+}
+
+/// Machine code at a place that is mapped executable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Function<'a> {
+    /// Where it is in the file.
+    pub(crate) offset: u64,
+    /// Where it is in memory, before relocation.
+    pub(crate) address: u64,
+    /// Its code; cut at [`MAX_FUNCTION`], and a guess of the same bound where `sized` is false.
+    pub(crate) code: &'a [u8],
+    /// Whether a symbol or a table told where it ends, and all of it is in `code`.
+    pub(crate) sized: bool,
+}
+
+/// Functions found by name.
+pub(crate) struct Named<'a>(Vec<(&'static str, Function<'a>)>);
+
+impl<'a> Image<'a> {
+    /// Reads the headers.
+    pub(crate) fn parse(file: &'a [u8]) -> Result<Self, ElfError> {
+        let header = Header::parse(file).map_err(|_| ElfError::NotElf)?;
+        if header.endian().is_err() {
+            return Err(ElfError::NotElf);
+        }
+        let machine = header.e_machine(ENDIAN);
+        if machine != elf::EM_X86_64 {
+            return Err(ElfError::Machine { found: machine });
+        }
+        let segments = header
+            .program_headers(ENDIAN, file)
+            .map_err(|_| ElfError::Malformed {
+                what: "program header table",
+            })?;
+        let loads = segments
+            .iter()
+            .filter(|segment| segment.p_type(ENDIAN) == elf::PT_LOAD)
+            .take(MAX_LOADS)
+            .map(|segment| Load {
+                address: segment.p_vaddr(ENDIAN),
+                offset: segment.p_offset(ENDIAN),
+                size: segment.p_filesz(ENDIAN),
+                executable: segment.p_flags(ENDIAN) & elf::PF_X != 0,
+            })
+            .collect();
+        // Without sections there are no symbols, but a stack may be found by its bytes.
+        let sections = header.sections(ENDIAN, file).unwrap_or_default();
+        Ok(Self {
+            file,
+            loads,
+            sections,
+        })
+    }
+
+    /// The file's bytes from `address` to the end of its segment.
+    fn mapped(&self, address: u64, executable: bool) -> Option<(u64, &'a [u8])> {
+        self.loads
+            .iter()
+            .filter(|load| load.executable || !executable)
+            .find_map(|load| {
+                let inside = address
+                    .checked_sub(load.address)
+                    .filter(|inside| *inside < load.size)?;
+                let offset = load.offset.checked_add(inside)?;
+                let start = usize::try_from(offset).ok()?;
+                let rest = usize::try_from(load.size - inside).ok()?;
+                let end = start.saturating_add(rest).min(self.file.len());
+                Some((offset, self.file.get(start..end)?))
+            })
+    }
+
+    /// The function at `address`; `size` 0 when it is not known.
+    pub(crate) fn function(&self, address: u64, size: u64) -> Option<Function<'a>> {
+        let (offset, bytes) = self.mapped(address, true)?;
+        let known = usize::try_from(size).unwrap_or(usize::MAX);
+        let sized = known != 0 && known <= bytes.len().min(MAX_FUNCTION);
+        let code = &bytes[..bytes.len().min(if sized { known } else { MAX_FUNCTION })];
+        (!code.is_empty()).then_some(Function {
+            offset,
+            address,
+            code,
+            sized,
+        })
+    }
+
+    /// The defined functions of these names: those exported, and where a name is not exported, its local ones.
+    pub(crate) fn named(&self, names: &[&'static str]) -> Named<'a> {
+        let mut found = Named(Vec::new());
+        for table in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
+            let missing: Vec<&'static str> = names
+                .iter()
+                .copied()
+                .filter(|name| found.all(name).is_empty())
+                .collect();
+            if !missing.is_empty() {
+                self.search(table, &missing, &mut found);
+            }
+        }
+        found
+    }
+
+    fn search(&self, table: u32, names: &[&'static str], found: &mut Named<'a>) {
+        let Some((symbols, strings)) = self.symbols(table) else {
+            return;
+        };
+        for symbol in symbols.iter().take(MAX_SYMBOLS) {
+            if symbol.st_type() != elf::STT_FUNC || symbol.st_shndx(ENDIAN) == elf::SHN_UNDEF {
+                continue;
+            }
+            let Some(text) = strings.get(symbol.st_name(ENDIAN) as usize..) else {
+                continue;
+            };
+            let Some(name) = names.iter().find(|name| is_string(text, name)) else {
+                continue;
+            };
+            let Some(function) = self.function(symbol.st_value(ENDIAN), symbol.st_size(ENDIAN))
+            else {
+                continue;
+            };
+            let same = found.all(name);
+            if same.len() < MAX_NAMESAKES
+                && same.iter().all(|other| other.address != function.address)
+            {
+                found.0.push((name, function));
+            }
+        }
+    }
+
+    /// A symbol table and the names in it.
+    fn symbols(&self, table: u32) -> Option<(&'a [Symbol], &'a [u8])> {
+        let section = self
+            .sections
+            .iter()
+            .find(|section| section.sh_type(ENDIAN) == table)?;
+        let symbols = section.data_as_array(ENDIAN, self.file).ok()?;
+        let strings = self
+            .sections
+            .section(object::SectionIndex(section.sh_link(ENDIAN) as usize))
+            .ok()?;
+        Some((symbols, strings.data(ENDIAN, self.file).ok()?))
+    }
+
+    /// Whether the zero-terminated `text` is at `address`.
+    pub(crate) fn is_string(&self, address: u64, text: &str) -> bool {
+        self.mapped(address, false)
+            .is_some_and(|(_, bytes)| is_string(bytes, text))
+    }
+
+    /// The names of exported symbols and of their versions, one after another, each ended by a zero.
+    pub(crate) fn dynamic_names(&self) -> &'a [u8] {
+        self.symbols(elf::SHT_DYNSYM)
+            .map_or(&[], |(_, strings)| strings)
+    }
+
+    /// Every byte of the file.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.file
+    }
+}
+
+impl<'a> Named<'a> {
+    /// Every function of this name, mostly one.
+    pub(crate) fn all(&self, name: &str) -> Vec<Function<'a>> {
+        self.0
+            .iter()
+            .filter(|(found, _)| *found == name)
+            .map(|(_, function)| *function)
+            .collect()
+    }
+
+    /// The function, if there is exactly one of this name.
+    pub(crate) fn one(&self, name: &str) -> Option<Function<'a>> {
+        match self.all(name)[..] {
+            [function] => Some(function),
+            _ => None,
+        }
+    }
+
+    /// Whether there is one.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(found, _)| *found == name)
+    }
+}
+
+/// Whether `text` begins with the zero-terminated `name`.
+fn is_string(text: &[u8], name: &str) -> bool {
+    text.strip_prefix(name.as_bytes())
+        .is_some_and(|rest| rest.first() == Some(&0))
+}

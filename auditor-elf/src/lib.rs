@@ -1,0 +1,33 @@
+//! Which TLS stacks a mapped file holds, and where to probe them: bytes in, file offsets out.
+//!
+//! Opens no file, looks at no process, attaches nothing. The bytes are hostile: nothing here panics, and
+//! [`Image`](image) bounds what is read of a file. x86-64 only.
+//!
+//! ```text
+//! file bytes ─image─> segments, sections, symbols ─stack/*─> Library { stack, sites } ── the caller attaches
+//! ```
+
+mod code;
+mod error;
+pub mod fuzz;
+mod image;
+mod library;
+mod stack;
+
+pub use error::ElfError;
+pub use library::{Call, Library, Refusal, Role, Site, Stack};
+
+/// Tells which TLS stacks `file`, the whole of an ELF executable or shared library, holds; mostly none.
+///
+/// A stack that is there but cannot be probed is told, too: it has a refusal and no sites.
+///
+/// # Errors
+///
+/// When `file` is no ELF file of this machine, or lies about its own layout.
+pub fn recognise(file: &[u8]) -> Result<Vec<Library>, ElfError> {
+    let image = image::Image::parse(file)?;
+    Ok(stack::STACKS
+        .iter()
+        .filter_map(|recognise| recognise(&image))
+        .collect())
+}

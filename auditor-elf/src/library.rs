@@ -1,0 +1,124 @@
+//! What is told about a file: the stacks in it, where to probe each, and how to read the arguments there.
+
+/// One TLS stack found in a file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Library {
+    /// Which one.
+    pub stack: Stack,
+    /// Its version as the file itself words it ("OpenSSL 3.0.17 1 Jul 2025", "OPENSSL_3.3.0", "go1.26.8").
+    pub version: Option<String>,
+    /// Where to probe, ordered by offset. All of them together hear each byte once.
+    pub sites: Vec<Site>,
+    /// Why there are no sites.
+    pub refused: Option<Refusal>,
+    /// Functions of it that move plaintext past the sites, so that it is not heard.
+    pub unheard: Vec<&'static str>,
+}
+
+impl Library {
+    /// A stack with its sites, put in order.
+    pub(crate) fn new(stack: Stack, version: Option<String>, mut sites: Vec<Site>) -> Self {
+        sites.sort_unstable();
+        sites.dedup();
+        Self {
+            stack,
+            version,
+            sites,
+            refused: None,
+            unheard: Vec::new(),
+        }
+    }
+
+    /// A stack that is there but cannot be probed.
+    #[expect(dead_code, reason = "the first stack is never refused")]
+    pub(crate) fn refused(stack: Stack, version: Option<String>, why: Refusal) -> Self {
+        Self {
+            refused: Some(why),
+            ..Self::new(stack, version, Vec::new())
+        }
+    }
+}
+
+/// A TLS implementation.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Stack {
+    /// OpenSSL 1.1.1 or 3.x.
+    OpenSsl,
+    /// BoringSSL, or the libssl of AWS-LC.
+    BoringSsl,
+    /// LibreSSL.
+    LibreSsl,
+    /// Go's `crypto/tls`.
+    Go,
+    /// GnuTLS.
+    GnuTls,
+}
+
+/// Why a stack that was recognised gets no probes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// One of the functions is not there.
+    #[error("function {function} not found")]
+    Missing {
+        /// The function's name in the sources.
+        function: &'static str,
+    },
+    /// Several places look like the function.
+    #[error("{found} places look like {function}")]
+    Ambiguous {
+        /// The function's name in the sources.
+        function: &'static str,
+        /// How many.
+        found: usize,
+    },
+    /// The function's code is not what the probes rely on.
+    #[error("{function} is compiled in an unknown way: {why}")]
+    Code {
+        /// The function's name in the sources.
+        function: &'static str,
+        /// What was expected and not found.
+        why: &'static str,
+    },
+}
+
+/// One place to probe.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Site {
+    /// Offset in the file, as uprobes want it.
+    pub offset: u64,
+    /// What passes here.
+    pub role: Role,
+}
+
+/// What kind of probe a site is for, and what it hears.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Role {
+    /// A uprobe where the arguments are still in their registers: remember them by thread.
+    Enter(Call),
+    /// A uretprobe, at the same offset as the call's `Enter`: `rax` is the result.
+    Return(Call),
+    /// A uprobe on a RET instruction; all of a call's together stand for its `Return`.
+    Ret(Call),
+    /// A uprobe: the connection object in `rdi` may be freed and its address used again. Not a proof of its end:
+    /// the object may have other references.
+    Free,
+}
+
+/// A function that moves plaintext. Integer arguments are in rdi, rsi, rdx, rcx, r8, r9 where nothing else is said.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Call {
+    /// `int SSL_write(rdi SSL*, rsi buf, edx len)`; wrote `eax` bytes if above 0.
+    SslWrite,
+    /// `int SSL_read(rdi SSL*, rsi buf, edx size)`; read `eax` bytes if above 0.
+    SslRead,
+    /// `int f(rdi SSL*, rsi buf, rdx len, rcx size_t *written)`; wrote `*rcx` bytes if `eax == 1`.
+    SslWriteEx,
+    /// `int f(rdi SSL*, rsi buf, rdx size, rcx size_t *read)`; read `*rcx` bytes if `eax == 1`.
+    SslReadEx,
+    /// `int f(rdi SSL*, rsi buf, rdx len, rcx flags, r8 size_t *written)`; wrote `*r8` bytes if `eax == 1`.
+    SslWriteEx2,
+}

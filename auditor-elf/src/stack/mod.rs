@@ -1,0 +1,18 @@
+//! The stacks that are known, a file each. None knows of another.
+
+mod openssl;
+
+use crate::{Library, fuzz::Elf, image::Image};
+
+/// Looks for one stack in a file.
+type Recognise = fn(&Image<'_>) -> Option<Library>;
+
+/// All that are known.
+pub(crate) const STACKS: [Recognise; 1] = [openssl::recognise];
+
+/// A small file that holds every stack.
+pub(crate) fn samples() -> Vec<u8> {
+    let mut elf = Elf::new();
+    openssl::sample(&mut elf);
+    elf.finish()
+}
