@@ -37,6 +37,7 @@ offsets! {
     files_fdt: "files_struct" "fdt";
     fdt_fd: "fdtable" "fd";
     file_inode: "file" "f_inode";
+    file_operations: "file" "f_op";
     file_private: "file" "private_data";
     file_dentry: "file" "f_path.dentry";
     file_mount: "file" "f_path.mnt";

@@ -73,6 +73,32 @@ pub(crate) fn read_user<T: Copy>(address: u64) -> Option<T> {
     }
 }
 
+/// A structure of the kernel's whose type the verifier knows: reading from it costs a load, not a call.
+#[derive(Clone, Copy)]
+pub(crate) struct Typed(*const u8);
+
+impl Typed {
+    /// The current task.
+    #[inline(always)]
+    pub(crate) fn task() -> Self {
+        // SAFETY: the helper takes nothing.
+        Self(unsafe { bpf::bpf_get_current_task_btf() }.cast())
+    }
+
+    /// The structure that the pointer at `offset` points to.
+    #[inline(always)]
+    pub(crate) fn follow(self, offset: u32) -> Self {
+        // SAFETY: the verifier checks type and offset; a load that faults gives zero.
+        Self(unsafe { core::ptr::read_volatile(self.0.add(offset as usize).cast()) })
+    }
+
+    /// The word at `offset`.
+    #[inline(always)]
+    pub(crate) fn word(self, offset: u32) -> u64 {
+        self.follow(offset).0 as u64
+    }
+}
+
 /// Nanoseconds since boot, suspend included.
 #[inline(always)]
 pub(crate) fn now() -> u64 {

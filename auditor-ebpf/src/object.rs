@@ -4,8 +4,9 @@
 //! pty), or for TCP a hash of the flow, so that both ends of a connection on this host name the same stream.
 
 use auditor_common::record::{Object, end, object};
+use aya_ebpf::{macros::map, maps::PerCpuArray};
 
-use crate::kernel::{offset, read, seed, task};
+use crate::kernel::{Typed, offset, read, seed};
 
 const S_IFMT: u16 = 0o170_000;
 const S_IFIFO: u16 = 0o010_000;
@@ -18,6 +19,8 @@ const SOCK_STREAM: u16 = 1;
 const IPPROTO_TCP: u16 = 6;
 /// `MKDEV(5, 2)`: /dev/ptmx.
 const PTMX: u32 = 5 << 20 | 2;
+/// Majors of all terminals, which share their file operations with ptys: 4 to 143.
+const TTY_MAJORS: core::ops::RangeInclusive<u32> = 4..=143;
 /// Majors of pty slaves: 136 to 143.
 const PTS_MAJORS: core::ops::RangeInclusive<u32> = 136..=143;
 
@@ -54,10 +57,10 @@ pub(crate) struct Flow {
 /// The open file behind a descriptor of the current process, 0 for none.
 #[inline(always)]
 pub(crate) fn file(fd: u32) -> u64 {
-    let files: u64 = read(task(), offset!(task_files));
-    let table: u64 = read(files, offset!(files_fdt));
-    let slots: u64 = read(table, offset!(fdt_fd));
-    read(slots + u64::from(fd) * 8, 0)
+    let table = Typed::task()
+        .follow(offset!(task_files))
+        .follow(offset!(files_fdt));
+    read(table.word(offset!(fdt_fd)) + u64::from(fd) * 8, 0)
 }
 
 /// Finds the stream behind a descriptor. Into a map value: the verifier then forgets which way led there.
@@ -78,13 +81,59 @@ pub(crate) fn target(file: u64, side: u8) -> Option<Target> {
     if file == 0 {
         return None;
     }
+    let operations: u64 = read(file, offset!(file_operations));
+    let others = others()?;
+    if others.is_known(operations) {
+        return None;
+    }
     let inode: u64 = read(file, offset!(file_inode));
     let mode: u16 = read(inode, offset!(inode_mode));
     match mode & S_IFMT {
         S_IFIFO => pipe(file, inode),
         S_IFSOCK => socket(file, inode, side),
-        S_IFCHR => pty(file, inode, side),
-        _ => None,
+        S_IFCHR => {
+            let device: u32 = read(inode, offset!(inode_rdev));
+            if !TTY_MAJORS.contains(&(device >> 20)) {
+                others.note(operations);
+            }
+            pty(file, device, side)
+        }
+        _ => {
+            others.note(operations);
+            None
+        }
+    }
+}
+
+/// File operations (`struct file_operations *`) of files that are no streams, to pass over these quickly.
+#[repr(C)]
+struct Others {
+    operations: [u64; 4],
+    next: u64,
+}
+
+#[map]
+static OTHERS: PerCpuArray<Others> = PerCpuArray::with_max_entries(1, 0);
+
+#[inline(always)]
+fn others() -> Option<&'static mut Others> {
+    // SAFETY: per CPU; each word is read and written whole, and any mixture of them is right.
+    OTHERS.get_ptr_mut(0).map(|others| unsafe { &mut *others })
+}
+
+impl Others {
+    #[inline(always)]
+    fn is_known(&self, operations: u64) -> bool {
+        self.operations[0] == operations
+            || self.operations[1] == operations
+            || self.operations[2] == operations
+            || self.operations[3] == operations
+    }
+
+    #[inline(always)]
+    fn note(&mut self, operations: u64) {
+        self.operations[self.next as usize & 3] = operations;
+        self.next += 1;
     }
 }
 
@@ -178,8 +227,7 @@ fn tcp(sock: u64, file: u64, side: u8) -> Target {
 }
 
 #[inline(always)]
-fn pty(file: u64, inode: u64, side: u8) -> Option<Target> {
-    let device: u32 = read(inode, offset!(inode_rdev));
+fn pty(file: u64, device: u32, side: u8) -> Option<Target> {
     let is_master = device == PTMX;
     if !is_master && !PTS_MAJORS.contains(&(device >> 20)) {
         return None;
