@@ -299,4 +299,8 @@ impl<P: Processes> World for View<'_, P> {
     fn seen(&self, channel: ChannelId, from: Side, range: &Range<u64>) -> Seen {
         self.streams.seen(channel, from, range)
     }
+
+    fn only_seen(&self, channel: ChannelId, from: Side) -> Seen {
+        self.streams.only_seen(channel, from)
+    }
 }

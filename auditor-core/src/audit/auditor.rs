@@ -51,9 +51,18 @@ impl Auditor {
             .or(gap);
         let response = interaction.response.as_ref().map(|part| seen(part, world));
         let (asked, answered) = (request.unwrap_or_default(), response.unwrap_or_default());
-        let asker = party(asked.writer.or(answered.reader), world);
+        let only = |part: &Option<Part>| {
+            part.as_ref()
+                .map(|part| world.only_seen(part.channel, part.from))
+                .unwrap_or_default()
+        };
+        let (asks, answers) = (only(&interaction.request), only(&interaction.response));
+        let asker = asked.writer.or(answered.reader);
+        let asker = asker.or(asks.writer).or(answers.reader);
         let reader = || reader_before(interaction.request.as_ref()?, world);
-        let answerer = party(answered.writer.or(asked.reader).or_else(reader), world);
+        let answerer = answered.writer.or(asked.reader).or_else(reader);
+        let answerer = answerer.or(answers.writer).or(asks.reader);
+        let (asker, answerer) = (party(asker, world), party(answerer, world));
         let (client, server) = match interaction.direction {
             Direction::ClientToServer => (asker, answerer),
             Direction::ServerToClient => (answerer, asker),
@@ -129,13 +138,14 @@ fn reader_before(part: &Part, world: &impl World) -> Option<Actor> {
         .flatten()
 }
 
-/// Who moved the bytes of a gap; of those of whom nothing is known, who moved the byte before.
+/// Who moved the bytes of a gap; of those of whom nothing is known, who moved the byte before, or all others.
 fn seen_around(gap: &Gap, world: &impl World) -> Seen {
     let inside = world.seen(gap.channel, gap.from, &gap.range);
     let before = world.seen(gap.channel, gap.from, &(0..gap.range.start));
+    let only = world.only_seen(gap.channel, gap.from);
     Seen {
-        writer: inside.writer.or(before.writer),
-        reader: inside.reader.or(before.reader),
+        writer: inside.writer.or(before.writer).or(only.writer),
+        reader: inside.reader.or(before.reader).or(only.reader),
         local: inside.local,
     }
 }

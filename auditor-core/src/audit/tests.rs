@@ -13,7 +13,7 @@ use crate::{
     wire::Gap,
 };
 
-/// Channel 1 leads from process 10 to 20, channel 2 back; the rest is remote.
+/// Channel 1 leads from process 10 to 20, channel 2 back; of channel 4 records were lost; the rest is remote.
 struct Host;
 
 impl World for Host {
@@ -56,6 +56,13 @@ impl World for Host {
                 local: true,
             },
             _ => Seen::default(),
+        }
+    }
+
+    fn only_seen(&self, channel: ChannelId, _from: Side) -> Seen {
+        Seen {
+            writer: (channel.0 == 4).then(|| actor(10)),
+            ..Seen::default()
         }
     }
 }
@@ -186,6 +193,19 @@ fn a_side_nobody_saw_is_null() {
     assert_eq!(event["unmapped"]["mcp"]["client"]["pid"], 10);
     assert!(event["unmapped"]["mcp"]["server"].is_null());
     assert_eq!(event["dst_endpoint"]["port"], 443);
+}
+
+#[test]
+fn who_alone_was_seen_at_an_end_is_named_but_is_no_witness_of_what_was_lost() {
+    let notification = Interaction {
+        kind: Kind::Notification,
+        request: Some(part(4, 0, 351)),
+        response: None,
+        ..call()
+    };
+    let event = audit(notification, Level::Metadata);
+    assert_eq!(event.client.actor, Some(actor(10)));
+    assert_eq!((event.server.actor, event.witnesses), (None, vec![]));
 }
 
 #[test]

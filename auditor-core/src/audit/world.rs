@@ -15,6 +15,10 @@ pub trait World {
     fn channel(&self, id: ChannelId) -> Option<Arc<Channel>>;
     /// Who moved these bytes.
     fn seen(&self, channel: ChannelId, from: Side, range: &Range<u64>) -> Seen;
+    /// Where records were lost, and with them who moved their bytes: the only process seen at each end.
+    fn only_seen(&self, _channel: ChannelId, _from: Side) -> Seen {
+        Seen::default()
+    }
 }
 
 /// Who was seen moving a range of bytes. An end that was not seen is `None`.

@@ -94,8 +94,7 @@ impl Flow {
             .next
             .get_or_insert(pos.saturating_sub(piece.before.lost));
         let is_planned = piece.before.is_skipped && piece.before.lost == 0;
-        self.told.lost = self.told.lost.saturating_add(piece.before.lost);
-        self.told.is_skipped |= piece.before.is_skipped;
+        self.note_told(piece.before);
         if pos > next && is_planned && self.ahead.is_empty() {
             // Nobody will fill it.
             out.push((next, piece.time, gap(pos - next, GapCause::Skipped)));
@@ -122,6 +121,7 @@ impl Flow {
     pub(super) fn note_loss(&mut self, end: u64, now: Time, patience: u64) {
         if let Some(next) = self.next.filter(|next| *next < end) {
             self.told.lost = self.told.lost.max(end - next);
+            self.note_lost_testimony();
             self.mark(end, now);
             self.deadline = self.deadline.or(Some(now.after(patience)));
         }
@@ -129,11 +129,24 @@ impl Flow {
 
     /// Notes that the stream went up to `end`, and what the kernel side says of what it did not deliver.
     pub(super) fn note_end(&mut self, end: u64, told: Before, now: Time) {
-        self.told.lost = self.told.lost.saturating_add(told.lost);
-        self.told.is_skipped |= told.is_skipped;
+        self.note_told(told);
         if self.next.is_some_and(|next| next < end) {
             self.mark(end, now);
         }
+    }
+
+    fn note_told(&mut self, told: Before) {
+        self.told.lost = self.told.lost.saturating_add(told.lost);
+        self.told.is_skipped |= told.is_skipped;
+        if told.lost != 0 {
+            self.note_lost_testimony();
+        }
+    }
+
+    /// With a record is lost who moved its bytes, and the kernel side does not say at which end.
+    fn note_lost_testimony(&mut self) {
+        self.writers.note_lost();
+        self.readers.note_lost();
     }
 
     /// Waits for everything before `end`.

@@ -265,13 +265,7 @@ impl Streams {
         let Some(entry) = self.channels.get(&channel) else {
             return Seen::default();
         };
-        let testimony = |side: Side| {
-            let past = entry.past[side.index()].as_ref();
-            let past = past.map(|[writers, readers]| (writers, readers));
-            let flow = entry.keys[side.index()].and_then(|key| self.flows.get(&key));
-            let flow = flow.filter(|flow| flow.channel == channel);
-            past.or_else(|| flow.map(|flow| (&flow.writers, &flow.readers)))
-        };
+        let testimony = |side| self.testimony(entry, side);
         let Some((writers, readers)) = testimony(from) else {
             return Seen::default();
         };
@@ -290,6 +284,30 @@ impl Streams {
                 || is_seen_twice((writers, readers))
                 || testimony(from.other()).is_some_and(is_seen_twice),
         }
+    }
+
+    /// The only processes that were seen at the ends of a direction of which records were lost.
+    pub fn only_seen(&self, channel: ChannelId, from: Side) -> Seen {
+        let entry = self.channels.get(&channel);
+        let testimony = entry.and_then(|entry| self.testimony(entry, from));
+        testimony.map_or_else(Seen::default, |(writers, readers)| Seen {
+            writer: writers.only(),
+            reader: readers.only(),
+            local: false,
+        })
+    }
+
+    /// Who wrote and who read in one direction of a channel.
+    fn testimony<'a>(
+        &'a self,
+        entry: &'a Entry,
+        side: Side,
+    ) -> Option<(&'a Testimony, &'a Testimony)> {
+        let past = entry.past[side.index()].as_ref();
+        let past = past.map(|[writers, readers]| (writers, readers));
+        let flow = entry.keys[side.index()].and_then(|key| self.flows.get(&key));
+        let flow = flow.filter(|flow| flow.channel == entry.channel.id);
+        past.or_else(|| flow.map(|flow| (&flow.writers, &flow.readers)))
     }
 
     /// The kernel side's decision to copy this direction.

@@ -13,6 +13,17 @@ const SEGMENTS: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Testimony {
     segments: VecDeque<Segment>,
+    seen: Movers,
+    has_lost: bool,
+}
+
+/// Which processes were ever seen, also in segments that are forgotten.
+#[derive(Clone, Copy, Debug, Default)]
+enum Movers {
+    #[default]
+    None,
+    One(Actor),
+    Many,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +36,11 @@ struct Segment {
 impl Testimony {
     /// Notes that `actor` moved the bytes from `start` to `end`.
     pub(super) fn note(&mut self, start: u64, end: u64, actor: Actor) {
+        self.seen = match self.seen {
+            Movers::None => Movers::One(actor),
+            Movers::One(known) if known.process == actor.process => Movers::One(actor),
+            _ => Movers::Many,
+        };
         if let Some(last) = self.segments.back_mut()
             && last.actor == actor
             && start <= last.end
@@ -48,6 +64,19 @@ impl Testimony {
             .rev()
             .find(holds)
             .map(|segment| segment.actor)
+    }
+
+    /// Notes that records were lost, so that not every mover is known.
+    pub(super) fn note_lost(&mut self) {
+        self.has_lost = true;
+    }
+
+    /// Where records were lost: the only process that was ever seen at this end.
+    pub(super) fn only(&self) -> Option<Actor> {
+        match self.seen {
+            Movers::One(actor) if self.has_lost => Some(actor),
+            _ => None,
+        }
     }
 
     /// Whether anything was seen at this end.
@@ -79,6 +108,19 @@ mod tests {
         assert_eq!(testimony.who(19), Some(actor(1)));
         assert_eq!(testimony.who(20), Some(actor(2)));
         assert_eq!(testimony.who(30), None);
+    }
+
+    #[test]
+    fn where_records_were_lost_the_only_process_is_known_until_there_is_a_second() {
+        let mut testimony = Testimony::default();
+        for pos in 0..1000 {
+            testimony.note(2 * pos, 2 * pos + 1, actor(1));
+        }
+        assert_eq!(testimony.only(), None);
+        testimony.note_lost();
+        assert_eq!(testimony.only(), Some(actor(1)));
+        testimony.note(3000, 3001, actor(2));
+        assert_eq!(testimony.only(), None);
     }
 
     #[test]

@@ -95,6 +95,23 @@ fn what_nobody_delivers_is_a_gap_of_its_size() {
 }
 
 #[test]
+fn where_records_were_lost_the_only_process_at_an_end_is_told() {
+    let mut streams = Streams::new(Limits::default());
+    data(&mut streams, header(1, end::WRITE, 0, 4), b"0123", 0);
+    let only = |streams: &Streams| {
+        let seen = streams.only_seen(ChannelId(1), Side::A);
+        [seen.writer, seen.reader].map(|actor| actor.map(|actor| actor.process.pid))
+    };
+    assert_eq!(only(&streams), [None, None]);
+    data(&mut streams, header(2, end::READ, 0, 8), b"01234567", 1);
+    streams.handle_loss(PIPE, 1, 9, Time(0));
+    assert_eq!(only(&streams), [Some(1), Some(2)]);
+    assert_eq!(streams.seen(ChannelId(1), Side::A, &(4..8)).writer, None);
+    data(&mut streams, header(3, end::READ, 8, 1), b"8", 1);
+    assert_eq!(only(&streams), [Some(1), None]);
+}
+
+#[test]
 fn a_loss_at_the_very_end_is_told_by_the_counters() {
     let mut streams = Streams::new(Limits::default());
     data(&mut streams, header(1, end::WRITE, 0, 4), b"0123", 0);
