@@ -1,6 +1,6 @@
-//! A bounded view of an ELF file: executable segments, sections by name, functions by symbol name.
+//! A bounded view of an ELF file: what is mapped where, functions by symbol name, pointers with their relocations.
 //!
-//! Knows nothing of TLS. Reads at most [`MAX_SYMBOLS`] symbols of a table, [`MAX_LOADS`] segments and
+//! Knows nothing of TLS. Reads at most [`MAX_SYMBOLS`] entries of a table, [`MAX_LOADS`] segments and
 //! [`MAX_FUNCTION`] bytes of one function.
 
 use object::{
@@ -14,12 +14,14 @@ type Header = elf::FileHeader64<LittleEndian>;
 type Symbol = elf::Sym64<LittleEndian>;
 
 const ENDIAN: LittleEndian = LittleEndian;
-/// Symbols looked at in one table; the largest programs seen have a tenth of it.
+/// Symbols or relocations looked at in one table; the largest programs seen have a tenth of it.
 const MAX_SYMBOLS: usize = 4 << 20;
 /// Segments looked at; linkers make about a dozen.
 const MAX_LOADS: usize = 64;
 /// Functions of one name; more are not believed.
 const MAX_NAMESAKES: usize = 8;
+/// Places that hold one address; more are not looked at.
+const MAX_POINTERS: usize = 64;
 /// Bytes of code looked at in one function.
 pub(crate) const MAX_FUNCTION: usize = 64 << 10;
 
@@ -189,6 +191,64 @@ impl<'a> Image<'a> {
     pub(crate) fn dynamic_names(&self) -> &'a [u8] {
         self.symbols(elf::SHT_DYNSYM)
             .map_or(&[], |(_, strings)| strings)
+    }
+
+    /// Where a byte of the file is in memory.
+    pub(crate) fn address_of(&self, offset: u64) -> Option<u64> {
+        self.loads.iter().find_map(|load| {
+            let inside = offset
+                .checked_sub(load.offset)
+                .filter(|inside| *inside < load.size)?;
+            load.address.checked_add(inside)
+        })
+    }
+
+    /// The places in memory that hold the address `target` once the program is loaded; the first few.
+    pub(crate) fn pointers_to(&self, target: u64) -> Vec<u64> {
+        let bytes = target.to_le_bytes();
+        let written = memchr::memmem::find_iter(self.file, &bytes)
+            .filter_map(|at| self.address_of(at as u64))
+            .filter(|address| address % 8 == 0);
+        let relocated = self
+            .relative()
+            .filter(|(_, addend)| *addend == target)
+            .map(|(place, _)| place);
+        relocated.chain(written).take(MAX_POINTERS).collect()
+    }
+
+    /// The address that is at `address` once the program is loaded, counted as in the file.
+    pub(crate) fn pointer(&self, address: u64) -> Option<u64> {
+        let relocated = self
+            .relative()
+            .find(|(place, _)| *place == address)
+            .map(|(_, addend)| addend);
+        relocated.or_else(|| {
+            Some(u64::from_le_bytes(
+                *self.mapped(address, false)?.1.first_chunk()?,
+            ))
+        })
+    }
+
+    /// Places that the loader fills with an address in this file, and that address.
+    fn relative(&self) -> impl Iterator<Item = (u64, u64)> {
+        let tables = self
+            .sections
+            .iter()
+            .filter(|section| section.sh_type(ENDIAN) == elf::SHT_RELA);
+        tables
+            .filter_map(|section| {
+                section
+                    .data_as_array::<elf::Rela64<LittleEndian>, _>(ENDIAN, self.file)
+                    .ok()
+            })
+            .flat_map(|entries| entries.iter().take(MAX_SYMBOLS))
+            .filter(|entry| entry.r_type(ENDIAN, false) == elf::R_X86_64_RELATIVE)
+            .map(|entry| {
+                (
+                    entry.r_offset.get(ENDIAN),
+                    entry.r_addend.get(ENDIAN) as u64,
+                )
+            })
     }
 
     /// Every byte of the file.

@@ -31,7 +31,6 @@ impl Library {
     }
 
     /// A stack that is there but cannot be probed.
-    #[expect(dead_code, reason = "the first stack is never refused")]
     pub(crate) fn refused(stack: Stack, version: Option<String>, why: Refusal) -> Self {
         Self {
             refused: Some(why),
@@ -100,7 +99,7 @@ pub enum Role {
     Enter(Call),
     /// A uretprobe, at the same offset as the call's `Enter`: `rax` is the result.
     Return(Call),
-    /// A uprobe on a RET instruction; all of a call's together stand for its `Return`.
+    /// A uprobe on the way out of the function; all of a call's together stand for a uretprobe. There is no `Enter`.
     Ret(Call),
     /// A uprobe: the connection object in `rdi` may be freed and its address used again. Not a proof of its end:
     /// the object may have other references.
@@ -119,6 +118,21 @@ pub enum Call {
     SslWriteEx,
     /// `int f(rdi SSL*, rsi buf, rdx size, rcx size_t *read)`; read `*rcx` bytes if `eax == 1`.
     SslReadEx,
+    /// Go's `(*Conn).Write`: at the site, wrote `rax` bytes if above 0 (signed) from the address at
+    /// `[rsp + buffer]`; the `*tls.Conn` is at `[rsp + connection]`.
+    GoWrite {
+        /// Counted from `rsp`, which points at the function's frame.
+        connection: u16,
+        /// The same.
+        buffer: u16,
+    },
+    /// Go's `(*Conn).Read`: the same, with `rax` bytes read.
+    GoRead {
+        /// Counted from `rsp`, which points at the function's frame.
+        connection: u16,
+        /// The same.
+        buffer: u16,
+    },
     /// `int f(rdi SSL*, rsi buf, rdx len, rcx flags, r8 size_t *written)`; wrote `*r8` bytes if `eax == 1`.
     SslWriteEx2,
 }

@@ -1,5 +1,6 @@
 //! The stacks that are known, a file each. None knows of another.
 
+mod go;
 mod openssl;
 
 use crate::{Library, fuzz::Elf, image::Image};
@@ -8,11 +9,12 @@ use crate::{Library, fuzz::Elf, image::Image};
 type Recognise = fn(&Image<'_>) -> Option<Library>;
 
 /// All that are known.
-pub(crate) const STACKS: [Recognise; 1] = [openssl::recognise];
+pub(crate) const STACKS: [Recognise; 2] = [openssl::recognise, go::recognise];
 
 /// A small file that holds every stack.
 pub(crate) fn samples() -> Vec<u8> {
     let mut elf = Elf::new();
     openssl::sample(&mut elf);
+    go::sample(&mut elf);
     elf.finish()
 }
