@@ -118,6 +118,13 @@ pub enum Call {
     SslWriteEx,
     /// `int f(rdi SSL*, rsi buf, rdx size, rcx size_t *read)`; read `*rcx` bytes if `eax == 1`.
     SslReadEx,
+    /// `ssize_t f(rdi session, rsi buf, rdx len, ..)`; took `rax` bytes if above 0.
+    ///
+    /// With `rsi` 0 nothing is to be read there: `rax` tells of corked bytes, heard before, or, after a call that
+    /// returned `GNUTLS_E_AGAIN` (-28) or `GNUTLS_E_INTERRUPTED` (-52), of that call's buffer.
+    GnuTlsSend,
+    /// `ssize_t gnutls_record_recv(rdi session, rsi buf, rdx size)`; read `rax` bytes if above 0.
+    GnuTlsReceive,
     /// Go's `(*Conn).Write`: at the site, wrote `rax` bytes if above 0 (signed) from the address at
     /// `[rsp + buffer]`; the `*tls.Conn` is at `[rsp + connection]`.
     GoWrite {

@@ -122,6 +122,30 @@ fn node_is_probed_at_the_functions_it_exports() {
     }
 }
 
+#[test]
+fn the_systems_gnutls_is_probed_below_its_send() {
+    let Some(found) = find(system("libgnutls.so.30"), Stack::GnuTls) else {
+        return;
+    };
+    assert!(
+        found
+            .library
+            .version
+            .as_deref()
+            .is_some_and(|version| version.starts_with("3."))
+    );
+    let send = found.offset(Role::Return(Call::GnuTlsSend));
+    assert_eq!(Some(send), exported(&found, "gnutls_record_send2"));
+    assert_eq!(
+        Some(found.offset(Role::Enter(Call::GnuTlsReceive))),
+        exported(&found, "gnutls_record_recv")
+    );
+    assert_eq!(
+        Some(found.offset(Role::Free)),
+        exported(&found, "gnutls_deinit")
+    );
+}
+
 /// The offset in the file of an exported function, as binutils tell it.
 fn exported(found: &Found, name: &str) -> Option<u64> {
     let text = |program: &str, argument: &str| {
@@ -134,9 +158,11 @@ fn exported(found: &Found, name: &str) -> Option<u64> {
     };
     let symbols = text("nm", "-D")?;
     let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
-    let symbol = symbols
-        .lines()
-        .find(|line| line.split_whitespace().nth(2) == Some(name))?;
+    let symbol = symbols.lines().find(|line| {
+        line.split_whitespace()
+            .nth(2)
+            .is_some_and(|symbol| symbol.split('@').next() == Some(name))
+    })?;
     let address = number(symbol.split_whitespace().next()?)?;
     let segments = text("readelf", "-lW")?;
     segments.lines().find_map(|line| {
