@@ -74,8 +74,12 @@ pub(crate) fn callees(function: &Function<'_>) -> Vec<Callee> {
 /// The instructions that a function may execute itself, in no order; at most [`MAX_WALK`] of them.
 ///
 /// For functions whose end is not known: follows branches instead of running on into what stands behind. Does not
-/// follow calls and computed jumps.
-pub(crate) fn walk(image: &Image<'_>, start: u64) -> Vec<Instruction> {
+/// follow calls and computed jumps, and stops where `begins` knows another function.
+pub(crate) fn walk(
+    image: &Image<'_>,
+    start: u64,
+    begins: impl Fn(u64) -> bool,
+) -> Vec<Instruction> {
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     let mut waiting = vec![start];
@@ -84,8 +88,9 @@ pub(crate) fn walk(image: &Image<'_>, start: u64) -> Vec<Instruction> {
             continue;
         };
         for instruction in instructions(&block) {
-            if instruction.is_invalid() || found.len() == MAX_WALK || !seen.insert(instruction.ip())
-            {
+            let at = instruction.ip();
+            let other = at != start && begins(at);
+            if other || instruction.is_invalid() || found.len() == MAX_WALK || !seen.insert(at) {
                 break;
             }
             found.push(instruction);

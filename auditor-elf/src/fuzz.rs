@@ -28,15 +28,16 @@ pub fn fuzz_elf(input: &[u8]) {
     }
 }
 
-/// A small file that holds every stack, with bytes of the input written over it: each step of it is a place of two
-/// bytes and the byte that goes there.
+/// Small files that hold every stack, with bytes of the input written over them: each step of it is a place of two bytes
+/// and the byte that goes there.
 pub fn fuzz_elf_mutated(input: &[u8]) {
-    let mut file = crate::stack::samples();
-    for step in input.chunks_exact(3) {
-        let place = usize::from(u16::from_le_bytes([step[0], step[1]])) % file.len();
-        file[place] = step[2];
+    for mut file in crate::stack::samples() {
+        for step in input.chunks_exact(3) {
+            let place = usize::from(u16::from_le_bytes([step[0], step[1]])) % file.len();
+            file[place] = step[2];
+        }
+        fuzz_elf(&file);
     }
-    fuzz_elf(&file);
 }
 
 #[cfg(test)]
@@ -44,11 +45,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::stack::{STACKS, samples};
 
     #[test]
-    fn the_unmutated_file_holds_every_stack() {
-        let found = recognise(&crate::stack::samples()).unwrap();
-        assert_eq!(found.len(), crate::stack::STACKS.len(), "{found:?}");
+    fn the_unmutated_files_hold_every_stack() {
+        let found: Vec<_> = samples()
+            .iter()
+            .flat_map(|file| recognise(file).unwrap())
+            .collect();
+        assert_eq!(found.len(), STACKS.len(), "{found:?}");
         assert!(
             found.iter().all(|library| !library.sites.is_empty()),
             "{found:?}"
@@ -57,18 +62,22 @@ mod tests {
 
     #[test]
     fn every_cut_of_a_file_is_survived() {
-        let file = crate::stack::samples();
-        for end in 0..file.len() {
-            fuzz_elf(&file[..end]);
+        for file in samples() {
+            for end in 0..file.len() {
+                fuzz_elf(&file[..end]);
+            }
         }
     }
 
     #[test]
     fn every_byte_of_a_file_may_be_wrong() {
-        for at in 0..crate::stack::samples().len() {
-            let [low, high] = (at as u16).to_le_bytes();
-            for byte in [0, 1, 0x7f, 0x80, 0xff] {
-                fuzz_elf_mutated(&[low, high, byte]);
+        for file in samples() {
+            for at in 0..file.len() {
+                for byte in [0, 1, 0x80, 0xff] {
+                    let mut file = file.clone();
+                    file[at] = byte;
+                    fuzz_elf(&file);
+                }
             }
         }
     }

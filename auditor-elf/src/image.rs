@@ -22,6 +22,9 @@ const MAX_LOADS: usize = 64;
 const MAX_NAMESAKES: usize = 8;
 /// Places that hold one address; more are not looked at.
 const MAX_POINTERS: usize = 64;
+/// Texts with one ending; and the longest path believed before the ending.
+const MAX_TEXTS: usize = 16;
+const MAX_TEXT: usize = 1024;
 /// Bytes of code looked at in one function.
 pub(crate) const MAX_FUNCTION: usize = 64 << 10;
 
@@ -249,6 +252,39 @@ impl<'a> Image<'a> {
                     entry.r_addend.get(ENDIAN) as u64,
                 )
             })
+    }
+
+    /// Addresses in this file that the loader puts somewhere.
+    pub(crate) fn relative_targets(&self) -> impl Iterator<Item = u64> {
+        self.relative().map(|(_, addend)| addend)
+    }
+
+    /// The executable parts, each with its address.
+    pub(crate) fn code(&self) -> impl Iterator<Item = (u64, &'a [u8])> {
+        self.loads
+            .iter()
+            .filter(|load| load.executable)
+            .filter_map(|load| Some((load.address, self.mapped(load.address, true)?.1)))
+    }
+
+    /// The bytes right before an address in an executable part.
+    pub(crate) fn before(&self, address: u64) -> Option<&'a [u8; 8]> {
+        self.mapped(address.checked_sub(8)?, true)?.1.first_chunk()
+    }
+
+    /// Where the zero-terminated texts begin that end in `end`; the first few.
+    pub(crate) fn texts_ending(&self, end: &str) -> Vec<u64> {
+        let whole = [end.as_bytes(), b"\0"].concat();
+        memchr::memmem::find_iter(self.file, &whole)
+            .take(MAX_TEXTS)
+            .filter_map(|at| {
+                let before = self.file[at.saturating_sub(MAX_TEXT)..at].iter().rev();
+                let length = before
+                    .take_while(|byte| byte.is_ascii_graphic() || **byte == b' ')
+                    .count();
+                self.address_of((at - length) as u64)
+            })
+            .collect()
     }
 
     /// Every byte of the file.

@@ -12,6 +12,7 @@ mod error;
 pub mod fuzz;
 mod image;
 mod library;
+mod reports;
 mod stack;
 
 pub use error::ElfError;

@@ -53,6 +53,8 @@ pub enum Stack {
     Go,
     /// GnuTLS.
     GnuTls,
+    /// AWS-LC's encryption, mostly beneath rustls.
+    AwsLc,
 }
 
 /// Why a stack that was recognised gets no probes.
@@ -125,6 +127,18 @@ pub enum Call {
     GnuTlsSend,
     /// `ssize_t gnutls_record_recv(rdi session, rsi buf, rdx size)`; read `rax` bytes if above 0.
     GnuTlsReceive,
+    /// `int EVP_AEAD_CTX_seal(rdi ctx, rsi out, rdx size_t *out_len, rcx max_out_len, r8 nonce, r9 nonce_len, [rsp+8] in,
+    /// [rsp+16] in_len, [rsp+24] ad, [rsp+32] ad_len)`: plaintext is in `in` at `Enter` (often `in == out`); at `Return`
+    /// with `eax == 1` there are `*out_len` bytes of ciphertext in `out`.
+    AeadSeal,
+    /// `int EVP_AEAD_CTX_seal_scatter(rdi ctx, rsi out, rdx out_tag, rcx size_t *out_tag_len, r8 max_out_tag_len, r9 nonce,
+    /// [rsp+8] nonce_len, [rsp+16] in, [rsp+24] in_len, [rsp+32] extra_in, [rsp+40] extra_in_len, [rsp+48] ad,
+    /// [rsp+56] ad_len)`: as above, with `in_len` bytes of ciphertext in `out`; `extra_in` is plaintext that follows.
+    AeadSealScatter,
+    /// `int EVP_AEAD_CTX_open(rdi ctx, rsi out, rdx size_t *out_len, rcx max_out_len, r8 nonce, r9 nonce_len, [rsp+8] in,
+    /// [rsp+16] in_len, [rsp+24] ad, [rsp+32] ad_len)`: ciphertext is in `in` at `Enter`; at `Return` with `eax == 1`
+    /// there are `*out_len` bytes of plaintext in `out`.
+    AeadOpen,
     /// Go's `(*Conn).Write`: at the site, wrote `rax` bytes if above 0 (signed) from the address at
     /// `[rsp + buffer]`; the `*tls.Conn` is at `[rsp + connection]`.
     GoWrite {

@@ -1,5 +1,7 @@
 //! The stacks that are known, a file each. None knows of another.
 
+mod awslc;
+mod boringssl;
 mod gnutls;
 mod go;
 mod openssl;
@@ -10,13 +12,21 @@ use crate::{Library, fuzz::Elf, image::Image};
 type Recognise = fn(&Image<'_>) -> Option<Library>;
 
 /// All that are known.
-pub(crate) const STACKS: [Recognise; 3] = [openssl::recognise, go::recognise, gnutls::recognise];
+pub(crate) const STACKS: [Recognise; 5] = [
+    openssl::recognise,
+    go::recognise,
+    gnutls::recognise,
+    boringssl::recognise,
+    awslc::recognise,
+];
 
-/// A small file that holds every stack.
-pub(crate) fn samples() -> Vec<u8> {
-    let mut elf = Elf::new();
-    openssl::sample(&mut elf);
-    go::sample(&mut elf);
-    gnutls::sample(&mut elf);
-    elf.finish()
+/// Two small files that hold every stack: one with symbols, one without.
+pub(crate) fn samples() -> [Vec<u8>; 2] {
+    let (mut named, mut stripped) = (Elf::new(), Elf::new());
+    openssl::sample(&mut named);
+    gnutls::sample(&mut named);
+    go::sample(&mut stripped);
+    boringssl::sample(&mut stripped);
+    awslc::sample(&mut stripped);
+    [named.finish(), stripped.finish()]
 }

@@ -131,7 +131,7 @@ fn internal<'a>(
 
 /// Whether the function at `start` names itself so when it reports an error.
 fn reports_as(image: &Image<'_>, start: u64, (name, number): (&str, u32)) -> bool {
-    code::walk(image, start)
+    code::walk(image, start, |_| false)
         .iter()
         .any(|instruction| match instruction.code() {
             Code::Lea_r64_m if instruction.is_ip_rel_memory_operand() => {
