@@ -65,6 +65,9 @@ fn a_call_that_does_not_return_does_not_join_two_functions() {
         found(&elf),
         [(first, vec![(1, None)]), (second, vec![(2, None)])]
     );
+    let file = elf.finish();
+    let reporters = reporters(&Image::parse(&file).unwrap(), "where/file.c");
+    assert!(reporters[0].code.keys().all(|at| *at < second));
 }
 
 #[test]
