@@ -29,6 +29,10 @@ const QUIET: u64 = 4 << 20;
 pub trait Processes {
     /// What is known of a process.
     fn process(&self, key: ProcessKey) -> Option<Arc<Process>>;
+    /// Whether more will be known of a process in a moment.
+    fn is_learning(&self, _process: ProcessKey) -> bool {
+        false
+    }
 }
 
 /// Bounds of all stages.
@@ -290,6 +294,10 @@ impl Pipeline {
 impl<P: Processes> World for View<'_, P> {
     fn process(&self, key: ProcessKey) -> Option<Arc<Process>> {
         self.processes.process(key)
+    }
+
+    fn is_learning(&self, process: ProcessKey) -> bool {
+        self.processes.is_learning(process)
     }
 
     fn channel(&self, id: ChannelId) -> Option<Arc<Channel>> {

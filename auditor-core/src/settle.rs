@@ -1,7 +1,9 @@
-//! Holds finished interactions for a moment, until both ends of their messages were seen.
+//! Holds finished interactions for a moment, until both ends of their messages were seen and their processes are
+//! known.
 //!
-//! The reader of an answer is known only once it has read; an event should name it. Bounds: [`PATIENCE`] and
-//! [`WAITING`]; what reaches either goes on with what is known.
+//! The reader of an answer is known only once it has read, and the hash of a program seen for the first time only once
+//! it was computed; an event should tell both. Bounds: [`PATIENCE`] and [`LEARNING`], [`WAITING`]; what reaches one
+//! goes on with what is known.
 
 use std::collections::VecDeque;
 
@@ -13,47 +15,68 @@ use crate::{
 
 /// Nanoseconds that an interaction waits for its witnesses.
 const PATIENCE: u64 = 25_000_000;
-/// Interactions that wait at once.
+/// Nanoseconds that it then waits for what is still being learnt of its processes.
+const LEARNING: u64 = 500_000_000;
+/// Nanoseconds after which it is looked at again.
+const LOOK: u64 = 5_000_000;
+/// Interactions that wait at once, for either.
 const WAITING: usize = 16_384;
 
 /// Interactions on their way out.
 #[derive(Debug, Default)]
 pub(crate) struct Settle {
     waiting: VecDeque<(Time, Interaction)>,
+    /// Witnessed as far as it will be; only the first is looked at.
+    learning: VecDeque<(Time, Interaction)>,
+    looked: Time,
     ready: VecDeque<Interaction>,
 }
 
 impl Settle {
     /// Takes an interaction.
     pub(crate) fn push(&mut self, interaction: Interaction, now: Time, world: &impl World) {
-        if interaction.stage == Stage::Open || is_witnessed(&interaction, world) {
+        if interaction.stage == Stage::Open {
             self.ready.push_back(interaction);
             return;
         }
-        if self.waiting.len() == WAITING {
-            self.ready
-                .extend(self.waiting.pop_front().map(|(_, oldest)| oldest));
+        if is_witnessed(&interaction, world) {
+            self.learn(interaction, now, world);
+            return;
+        }
+        if self.waiting.len() == WAITING
+            && let Some((_, oldest)) = self.waiting.pop_front()
+        {
+            self.learn(oldest, now, world);
         }
         self.waiting.push_back((now.after(PATIENCE), interaction));
     }
 
-    /// Lets go what is witnessed by now, or has waited long enough.
+    /// Lets go what is witnessed and known by now, or has waited long enough.
     pub(crate) fn handle_timeout(&mut self, now: Time, world: &impl World) {
         for _ in 0..self.waiting.len() {
             let Some((due, interaction)) = self.waiting.pop_front() else {
                 break;
             };
             if due <= now || is_witnessed(&interaction, world) {
-                self.ready.push_back(interaction);
+                self.learn(interaction, now, world);
             } else {
                 self.waiting.push_back((due, interaction));
             }
         }
+        self.looked = now;
+        let is_over =
+            |(due, interaction): &mut (Time, _)| *due <= now || !is_learning(interaction, world);
+        while let Some((_, interaction)) = self.learning.pop_front_if(is_over) {
+            self.ready.push_back(interaction);
+        }
     }
 
-    /// When the first has waited long enough.
+    /// When the first has waited long enough, or is to be looked at again.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.waiting.front().map(|(due, _)| *due)
+        let look = self.learning.front();
+        let look = look.map(|(due, _)| self.looked.after(LOOK).min(*due));
+        let waiting = self.waiting.front().map(|(due, _)| *due);
+        waiting.into_iter().chain(look).min()
     }
 
     /// The next interaction that may leave.
@@ -61,6 +84,34 @@ impl Settle {
     pub(crate) fn poll(&mut self) -> Option<Interaction> {
         self.ready.pop_front()
     }
+
+    /// Takes an interaction that waits for no witness.
+    fn learn(&mut self, interaction: Interaction, now: Time, world: &impl World) {
+        if !is_learning(&interaction, world) {
+            self.ready.push_back(interaction);
+            return;
+        }
+        if self.learning.len() == WAITING {
+            let oldest = self.learning.pop_front();
+            self.ready.extend(oldest.map(|(_, oldest)| oldest));
+        }
+        self.learning.push_back((now.after(LEARNING), interaction));
+    }
+}
+
+/// Whether more will be known of a process that moved one of its messages.
+fn is_learning(interaction: &Interaction, world: &impl World) -> bool {
+    let is_unknown = |part: &Part| {
+        let seen = world.seen(part.channel, part.from, &part.range);
+        [seen.writer.or(part.writer), seen.reader.or(part.reader)]
+            .into_iter()
+            .flatten()
+            .any(|actor| world.is_learning(actor.process))
+    };
+    [&interaction.request, &interaction.response]
+        .into_iter()
+        .flatten()
+        .any(is_unknown)
 }
 
 fn is_witnessed(interaction: &Interaction, world: &impl World) -> bool {
@@ -72,4 +123,135 @@ fn is_witnessed(interaction: &Interaction, world: &impl World) -> bool {
         .into_iter()
         .flatten()
         .all(is_seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, ops::Range, sync::Arc};
+
+    use super::*;
+    use crate::{
+        audit::{Process, Seen},
+        key::{Actor, ChannelId, ProcessKey, Side},
+        mcp::{Direction, InteractionId, Kind, Outcome, Session, Transport},
+        stream::Channel,
+    };
+
+    const MILLI: u64 = 1_000_000;
+
+    /// Says of everybody whether more will be known, and of every byte who wrote it.
+    #[derive(Default)]
+    struct Fake {
+        is_learning: Cell<bool>,
+        reader: Cell<Option<Actor>>,
+    }
+
+    impl World for Fake {
+        fn process(&self, _key: ProcessKey) -> Option<Arc<Process>> {
+            None
+        }
+
+        fn is_learning(&self, _process: ProcessKey) -> bool {
+            self.is_learning.get()
+        }
+
+        fn channel(&self, _id: ChannelId) -> Option<Arc<Channel>> {
+            None
+        }
+
+        fn seen(&self, _channel: ChannelId, _from: Side, _range: &Range<u64>) -> Seen {
+            Seen {
+                writer: Some(Actor::default()),
+                reader: self.reader.get(),
+                local: true,
+            }
+        }
+    }
+
+    fn notification() -> Interaction {
+        let request = Part {
+            channel: ChannelId(1),
+            from: Side::A,
+            range: 0..9,
+            first: Time(0),
+            time: Time(0),
+            bytes: 9,
+            sha256: [0; 32],
+            keys: Vec::new(),
+            items: None,
+            body: None,
+            truncated: false,
+            writer: None,
+            reader: None,
+            http: None,
+        };
+        Interaction {
+            id: InteractionId(1),
+            kind: Kind::Notification,
+            stage: Stage::Final,
+            direction: Direction::ClientToServer,
+            session: Arc::new(Session {
+                id: 1,
+                transport: Transport::Stdio,
+                encrypted: false,
+                client_side: Side::A,
+                mcp_session_id: None,
+                protocol_version: None,
+                client_info: None,
+                server_info: None,
+            }),
+            method: None,
+            rpc_id: None,
+            target: None,
+            protocol_version: None,
+            traceparent: None,
+            batch: None,
+            round_trip: None,
+            request: Some(request),
+            response: None,
+            outcome: Outcome::Success,
+            gap: None,
+        }
+    }
+
+    #[test]
+    fn what_is_witnessed_and_known_leaves_at_once() {
+        let (mut settle, world) = (Settle::default(), Fake::default());
+        world.reader.set(Some(Actor::default()));
+        settle.push(notification(), Time(0), &world);
+        assert!(settle.poll().is_some());
+        assert_eq!(settle.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_reader_is_waited_for_up_to_the_bound() {
+        let (mut settle, world) = (Settle::default(), Fake::default());
+        settle.push(notification(), Time(0), &world);
+        let due = settle.poll_timeout().unwrap();
+        settle.handle_timeout(Time(due.0 - 1), &world);
+        assert!(settle.poll().is_none());
+        settle.handle_timeout(due, &world);
+        assert!(settle.poll().is_some());
+    }
+
+    #[test]
+    fn what_is_being_learnt_is_waited_for_up_to_the_bound() {
+        let (mut settle, world) = (Settle::default(), Fake::default());
+        world.is_learning.set(true);
+        world.reader.set(Some(Actor::default()));
+        settle.push(notification(), Time(0), &world);
+        settle.handle_timeout(Time(300 * MILLI), &world);
+        assert!(settle.poll().is_none());
+        assert_eq!(settle.poll_timeout(), Some(Time(305 * MILLI)));
+        world.is_learning.set(false);
+        settle.handle_timeout(Time(305 * MILLI), &world);
+        assert!(settle.poll().is_some());
+
+        world.is_learning.set(true);
+        settle.push(notification(), Time(1000 * MILLI), &world);
+        settle.handle_timeout(Time(1000 * MILLI + LEARNING - 1), &world);
+        assert!(settle.poll().is_none());
+        settle.handle_timeout(Time(1000 * MILLI + LEARNING), &world);
+        assert!(settle.poll().is_some());
+    }
 }

@@ -11,6 +11,10 @@ use crate::{
 pub trait World {
     /// What is known of a process.
     fn process(&self, key: ProcessKey) -> Option<Arc<Process>>;
+    /// Whether more will be known of a process in a moment.
+    fn is_learning(&self, _process: ProcessKey) -> bool {
+        false
+    }
     /// What is known of a channel.
     fn channel(&self, id: ChannelId) -> Option<Arc<Channel>>;
     /// Who moved these bytes.

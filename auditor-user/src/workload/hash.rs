@@ -32,10 +32,21 @@ pub(super) struct FileId {
     pub(super) ctime: u64,
 }
 
+/// Where a program may be found.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// The process that runs it.
+    pub(super) pid: u32,
+    /// Its parent, which shows the same files when the process is gone.
+    pub(super) parent: u32,
+    /// Path of the program, as the process sees it.
+    pub(super) path: Option<String>,
+}
+
 /// Hashes files in a thread of its own.
 pub(crate) struct Hasher {
     known: HashMap<FileId, Option<[u8; 32]>>,
-    wanted: SyncSender<(FileId, u32, Option<String>)>,
+    wanted: SyncSender<(FileId, Place)>,
     done: Receiver<(FileId, Option<[u8; 32]>)>,
 }
 
@@ -62,13 +73,13 @@ impl Hasher {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start() -> std::io::Result<Self> {
-        let (wanted, files) = sync_channel::<(FileId, u32, Option<String>)>(QUEUE);
+        let (wanted, files) = sync_channel::<(FileId, Place)>(QUEUE);
         let (finished, done) = sync_channel(QUEUE);
         thread::Builder::new()
             .name("hasher".to_owned())
             .spawn(move || {
-                for (id, pid, path) in files {
-                    if finished.send((id, hash(id, pid, path.as_deref()))).is_err() {
+                for (id, place) in files {
+                    if finished.send((id, hash(id, &place))).is_err() {
                         break;
                     }
                 }
@@ -83,19 +94,19 @@ impl Hasher {
     /// The hash of a file if it is known; else it is wanted from now on.
     ///
     /// The file is opened through the process that runs it, or by its path once that process is gone.
-    pub(super) fn get(&mut self, id: FileId, pid: u32, path: Option<&str>) -> Option<[u8; 32]> {
+    pub(super) fn get(&mut self, id: FileId, place: Place) -> Option<[u8; 32]> {
         if let Some(known) = self.known.get(&id) {
             return *known;
         }
-        if self.known.len() < KNOWN
-            && self
-                .wanted
-                .try_send((id, pid, path.map(str::to_owned)))
-                .is_ok()
-        {
+        if self.known.len() < KNOWN && self.wanted.try_send((id, place)).is_ok() {
             self.known.insert(id, None);
         }
         None
+    }
+
+    /// Whether the hash of a file is being computed.
+    pub(super) fn is_wanted(&self, id: FileId) -> bool {
+        self.known.get(&id) == Some(&None)
     }
 
     /// Hashes that were finished since the last call.
@@ -118,8 +129,13 @@ impl Hasher {
 }
 
 /// Hashes the file if it is the one that is meant.
-fn hash(id: FileId, pid: u32, path: Option<&str>) -> Option<[u8; 32]> {
-    let candidates = [Some(format!("/proc/{pid}/exe")), path.map(str::to_owned)];
+fn hash(id: FileId, place: &Place) -> Option<[u8; 32]> {
+    let path = place.path.as_deref();
+    let candidates = [
+        Some(format!("/proc/{}/exe", place.pid)),
+        path.map(|path| format!("/proc/{}/root{path}", place.parent)),
+        path.map(str::to_owned),
+    ];
     let mut file = candidates.into_iter().flatten().find_map(|path| {
         let file = File::open(path).ok()?;
         let found = FileId::of(&file)?;
@@ -151,9 +167,25 @@ mod tests {
     fn a_running_program_is_hashed_through_its_process() {
         let file = File::open("/proc/self/exe").unwrap();
         let id = FileId::of(&file).unwrap();
-        let got = hash(id, std::process::id(), None).unwrap();
+        let place = Place {
+            pid: std::process::id(),
+            ..Place::default()
+        };
+        let got = hash(id, &place).unwrap();
         let whole = std::fs::read("/proc/self/exe").unwrap();
         assert_eq!(got, <[u8; 32]>::from(Sha256::digest(whole)));
+    }
+
+    #[test]
+    fn the_program_of_a_process_that_is_gone_is_hashed_through_its_parent() {
+        let path = std::fs::read_link("/proc/self/exe").unwrap();
+        let place = Place {
+            pid: 0,
+            parent: std::process::id(),
+            path: path.to_str().map(str::to_owned),
+        };
+        let id = FileId::of(&File::open(&path).unwrap()).unwrap();
+        assert!(hash(id, &place).is_some());
     }
 
     #[test]
@@ -163,6 +195,11 @@ mod tests {
             size: 1,
             ..FileId::of(&file).unwrap()
         };
-        assert_eq!(hash(id, std::process::id(), Some("/proc/self/exe")), None);
+        let place = Place {
+            pid: std::process::id(),
+            path: Some("/proc/self/exe".to_owned()),
+            ..Place::default()
+        };
+        assert_eq!(hash(id, &place), None);
     }
 }

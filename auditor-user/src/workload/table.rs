@@ -16,7 +16,7 @@ use auditor_core::{
 
 use super::{
     cgroup::{self, Cgroups},
-    hash::{FileId, Hasher},
+    hash::{FileId, Hasher, Place},
     proc::{self, TICK},
 };
 
@@ -27,14 +27,12 @@ const MEMORY: u64 = 120_000_000_000;
 /// Ancestors of a process that are named.
 const LINEAGE: usize = 16;
 
-/// A process by pid and start in clock ticks: as exactly as /proc tells.
-type Slot = (u32, u64);
-
 /// The processes of this host.
 pub(crate) struct Table {
-    known: HashMap<Slot, Entry>,
+    /// By key as first told: /proc tells the start only in clock ticks, the kernel side exactly.
+    known: HashMap<ProcessKey, Entry>,
     /// The dead, in order of their end.
-    dead: VecDeque<(Time, Slot)>,
+    dead: VecDeque<(Time, ProcessKey)>,
     cgroups: Cgroups,
     hasher: Option<Hasher>,
     boot: Time,
@@ -81,13 +79,13 @@ impl Table {
 
     /// Whether a process is remembered, by its pid and its start since boot.
     pub(crate) fn is_running(&self, pid: u32, start: u64) -> bool {
-        self.known.contains_key(&slot(ProcessKey { pid, start }))
+        self.find(ProcessKey { pid, start }).is_some()
     }
 
     /// Makes sure that the process of a record is known, if it still can be.
     pub(crate) fn ensure(&mut self, header: &Header) {
         let key = key(header);
-        if key.pid != 0 && !self.known.contains_key(&slot(key)) {
+        if key.pid != 0 && self.find(key).is_none() {
             self.read(key.pid);
         }
     }
@@ -99,7 +97,7 @@ impl Table {
             pid: birth.tgid,
             start: birth.start,
         };
-        let Some(parent) = self.known.get(&slot(key(header))) else {
+        let Some(parent) = self.find(key(header)) else {
             return;
         };
         let process = Process {
@@ -122,24 +120,24 @@ impl Table {
             size: exec.size,
             ctime: exec.ctime,
         };
-        let before = self
-            .known
-            .get(&slot(key))
-            .map(|entry| Arc::clone(&entry.process));
-        let cgroup = self
-            .cgroup(key.pid, exec.cgroup)
-            .or_else(|| before.as_ref().and_then(|process| process.cgroup.clone()));
-        let parent = slot(ProcessKey {
+        let before = self.find(key).map(|entry| Arc::clone(&entry.process));
+        let inherited = before.as_ref().and_then(|process| process.cgroup.clone());
+        let cgroup = self.cgroup(key.pid, exec.cgroup, inherited);
+        let parent = ProcessKey {
             pid: exec.parent,
             start: exec.parent_start,
-        });
+        };
         let process = Process {
             key,
             started: self.boot.after(key.start),
-            exe_sha256: self
-                .hasher
-                .as_mut()
-                .and_then(|hasher| hasher.get(file, key.pid, path.as_deref())),
+            exe_sha256: self.hasher.as_mut().and_then(|hasher| {
+                let place = Place {
+                    pid: key.pid,
+                    parent: exec.parent,
+                    path: path.clone(),
+                };
+                hasher.get(file, place)
+            }),
             exe: path,
             cmdline: Some(proc::cut_arguments(strings.arguments())),
             uid: Some(exec.uid),
@@ -153,8 +151,7 @@ impl Table {
             lineage: match before {
                 Some(process) => process.lineage.clone(),
                 None => self
-                    .known
-                    .get(&parent)
+                    .find(parent)
                     .map(|entry| lineage(&entry.process))
                     .unwrap_or_default(),
             },
@@ -164,7 +161,7 @@ impl Table {
 
     /// Notes an end. The process is remembered for a while.
     pub(crate) fn handle_exit(&mut self, header: &Header, time: Time) {
-        self.dead.push_back((time, slot(key(header))));
+        self.dead.push_back((time, key(header)));
     }
 
     /// Notes a new cgroup.
@@ -210,7 +207,12 @@ impl Table {
             return;
         };
         if let (Some(file), Some(hasher)) = (file, self.hasher.as_mut()) {
-            process.exe_sha256 = hasher.get(file, pid, process.exe.as_deref());
+            let place = Place {
+                pid,
+                parent,
+                path: process.exe.clone(),
+            };
+            process.exe_sha256 = hasher.get(file, place);
         }
         process.lineage = self.climb(parent);
         self.insert(process, file);
@@ -232,12 +234,23 @@ impl Table {
         lineage
     }
 
-    /// The path of a cgroup by its id; where version 2 says nothing, what /proc says now.
-    fn cgroup(&self, pid: u32, id: u64) -> Option<String> {
+    /// The path of a cgroup by its id; where version 2 says nothing, what /proc says now, or what was inherited.
+    ///
+    /// Of a process that is ending, /proc tells the root.
+    fn cgroup(&self, pid: u32, id: u64, inherited: Option<String>) -> Option<String> {
         match self.cgroups.path(id) {
             Some(path) if path != "/" => Some(path.to_owned()),
-            root => proc::cgroup_of(pid).or_else(|| root.map(str::to_owned)),
+            root => proc::cgroup_of(pid)
+                .filter(|path| path != "/")
+                .or(inherited)
+                .or_else(|| root.map(str::to_owned)),
         }
+    }
+
+    /// What is known of a process, from the kernel side or from /proc.
+    fn find(&self, key: ProcessKey) -> Option<&Entry> {
+        let known = self.known.get(&key);
+        known.or_else(|| self.known.get(&rounded(key)))
     }
 
     fn insert(&mut self, process: Process, file: Option<FileId>) {
@@ -245,8 +258,9 @@ impl Table {
             self.forget_oldest();
         }
         if self.known.len() < PROCESSES {
+            self.known.remove(&rounded(process.key));
             self.known.insert(
-                slot(process.key),
+                process.key,
                 Entry {
                     process: Arc::new(process),
                     file,
@@ -256,22 +270,34 @@ impl Table {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, slot)) = self.dead.pop_front() {
-            self.known.remove(&slot);
+        if let Some((_, key)) = self.dead.pop_front()
+            && self.known.remove(&key).is_none()
+        {
+            self.known.remove(&rounded(key));
         }
     }
 }
 
 impl Processes for Table {
     fn process(&self, key: ProcessKey) -> Option<Arc<Process>> {
-        self.known
-            .get(&slot(key))
-            .map(|entry| Arc::clone(&entry.process))
+        self.find(key).map(|entry| Arc::clone(&entry.process))
+    }
+
+    fn is_learning(&self, key: ProcessKey) -> bool {
+        let (Some(entry), Some(hasher)) = (self.find(key), &self.hasher) else {
+            return false;
+        };
+        let is_wanted = |file| hasher.is_wanted(file);
+        entry.process.exe_sha256.is_none() && entry.file.is_some_and(is_wanted)
     }
 }
 
-fn slot(key: ProcessKey) -> Slot {
-    (key.pid, key.start / TICK)
+/// The key as /proc tells it.
+fn rounded(key: ProcessKey) -> ProcessKey {
+    ProcessKey {
+        start: key.start - key.start % TICK,
+        ..key
+    }
 }
 
 fn key(header: &Header) -> ProcessKey {
@@ -291,4 +317,57 @@ fn lineage(parent: &Process) -> Vec<Ancestor> {
         .chain(parent.lineage.iter().cloned())
         .take(LINEAGE)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_processes_of_one_pid_are_two_however_soon_one_follows_the_other() {
+        let mut table = Table::new(Time(0), Cgroups::default(), None);
+        table.read(std::process::id());
+        let (parent, _, _) = proc::read(std::process::id(), Time(0)).unwrap();
+        let header = Header {
+            tgid: parent.key.pid,
+            start: parent.key.start,
+            ..Header::default()
+        };
+        let starts = [7 * TICK + 1, 7 * TICK + 2];
+        let keys = starts.map(|start| ProcessKey {
+            pid: 4_000_000,
+            start,
+        });
+        for ProcessKey { pid, start } in keys {
+            let birth = Birth {
+                start,
+                tgid: pid,
+                ..Birth::default()
+            };
+            table.handle_fork(&header, &birth);
+        }
+        for key in keys {
+            assert_eq!(table.process(key).unwrap().key, key);
+        }
+    }
+
+    #[test]
+    fn a_process_that_was_read_is_the_one_that_the_kernel_side_tells_of() {
+        let mut table = Table::new(Time(0), Cgroups::default(), None);
+        table.read(std::process::id());
+        let (known, _, _) = proc::read(std::process::id(), Time(0)).unwrap();
+        let key = ProcessKey {
+            start: known.key.start + 1,
+            ..known.key
+        };
+        assert!(table.process(key).is_some());
+        assert!(
+            table
+                .process(ProcessKey {
+                    start: key.start + TICK,
+                    ..key
+                })
+                .is_none()
+        );
+    }
 }
