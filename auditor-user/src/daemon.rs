@@ -75,6 +75,8 @@ struct Daemon {
     data_dir: Option<PathBuf>,
     malformed: u64,
     failed: u64,
+    /// What the kernel side had lost when it was asked last.
+    lost_bytes: u64,
 }
 
 /// Audits this host until told to stop.
@@ -135,7 +137,9 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     drain(&mut daemon, &mut batches, &mut kernel).await;
     let now = daemon.clock.now();
-    let summary = daemon.finish(kernel.counts().unwrap_or_default(), now)?;
+    let counts = kernel.counts().unwrap_or_default();
+    daemon.take_losses(&kernel, counts, now);
+    let summary = daemon.finish(counts, now)?;
     Ok(summary)
 }
 
@@ -209,6 +213,7 @@ impl Daemon {
             data_dir: options.data_dir.clone(),
             malformed: 0,
             failed: 0,
+            lost_bytes: 0,
         }
     }
 
@@ -285,16 +290,7 @@ impl Daemon {
         self.table.handle_idle(now);
         self.save_coverage();
         let Ok(counts) = kernel.counts() else { return };
-        if counts.lost_bytes > counters.lost_bytes.get() {
-            tracing::warn!(
-                bytes = counts.lost_bytes - counters.lost_bytes.get(),
-                "the ring was full: bytes were lost"
-            );
-            for loss in kernel.losses() {
-                self.pipeline
-                    .handle_loss(loss.stream, loss.generation, loss.end, now);
-            }
-        }
+        self.take_losses(kernel, counts, now);
         let totals = self.pipeline.totals();
         metrics::raise(&counters.refused_records, counts.refused);
         metrics::raise(&counters.lost_bytes, counts.lost_bytes);
@@ -310,6 +306,20 @@ impl Daemon {
         counters.channels.set(self.pipeline.channels() as i64);
         counters.processes.set(self.table.len() as i64);
         counters.buffered_bytes.set(self.pipeline.buffered() as i64);
+    }
+
+    /// Tells the pipeline where bytes were lost since the last call, for no later record may.
+    fn take_losses(&mut self, kernel: &KernelSide, counts: Counts, now: Time) {
+        let bytes = counts.lost_bytes.saturating_sub(self.lost_bytes);
+        self.lost_bytes = counts.lost_bytes.max(self.lost_bytes);
+        if bytes == 0 {
+            return;
+        }
+        tracing::warn!(bytes, "the ring was full: bytes were lost");
+        for loss in kernel.losses() {
+            self.pipeline
+                .handle_loss(loss.stream, loss.generation, loss.end, now);
+        }
     }
 
     fn next_timeout(&self) -> Duration {

@@ -6,6 +6,7 @@
 
 mod budget;
 mod content;
+mod early;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;

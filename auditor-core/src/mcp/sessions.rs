@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     budget::Budget,
+    early::EarlyGaps,
     http::{self, Http},
     interaction::{Failure, Interaction, InteractionId, LostCause, Session, Transport},
     lane::Line,
@@ -47,6 +48,7 @@ pub struct Sessions {
     pub(super) by_name: HashMap<(Option<Server>, String), u64>,
     pub(super) timers: BTreeSet<(Time, Timer)>,
     pub(super) trips: RoundTrips,
+    early_gaps: EarlyGaps,
     /// Memory for messages that wait or are held.
     pub(super) held: Budget,
 }
@@ -89,6 +91,7 @@ impl Sessions {
             by_name: HashMap::new(),
             timers: BTreeSet::new(),
             trips: RoundTrips::default(),
+            early_gaps: EarlyGaps::default(),
             held: Budget::new(limits.held_bytes),
         }
     }
@@ -96,7 +99,14 @@ impl Sessions {
     /// Takes what framing found. `world` says who moved the bytes and what the channel is.
     pub fn handle_item(&mut self, item: Item, world: &impl World) {
         match item {
-            Item::Message(message) => self.handle_message(&message, world),
+            Item::Message(message) => {
+                self.handle_message(&message, world);
+                if self.has_session(message.channel) {
+                    for gap in self.early_gaps.take(message.channel) {
+                        self.handle_gap(gap);
+                    }
+                }
+            }
             Item::ExchangeEnd(end) => self.http_exchange_end(&end),
             Item::Gap(gap) => self.handle_gap(gap),
             Item::End {
@@ -105,6 +115,7 @@ impl Sessions {
                 cause,
                 time,
             } => {
+                self.early_gaps.take(channel);
                 if let Some(chan) = self.channels.get_mut(&channel) {
                     chan.ended[from.index()] = Some(cause);
                     let due = time.after(self.limits.settle);
@@ -270,14 +281,17 @@ impl Sessions {
     }
 
     fn handle_gap(&mut self, gap: Gap) {
-        let Some(chan) = self.channels.get(&gap.channel) else {
-            return;
-        };
-        if chan.line.is_some() {
-            self.line_gap(gap);
-        } else if chan.http.is_some() {
-            self.http_gap(gap);
+        match self.channels.get(&gap.channel) {
+            Some(chan) if chan.line.is_some() => self.line_gap(gap),
+            Some(chan) if chan.http.is_some() => self.http_gap(gap),
+            _ => self.early_gaps.push(gap),
         }
+    }
+
+    /// Whether a channel carries anything that may be MCP.
+    fn has_session(&self, channel: ChannelId) -> bool {
+        let chan = self.channels.get(&channel);
+        chan.is_some_and(|chan| chan.line.is_some() || chan.http.is_some())
     }
 
     /// Begins a session. At the bound the least useful one ends.

@@ -87,6 +87,11 @@ impl Flow {
         self.deadline
     }
 
+    /// Misses everything before the first piece, unless there was one.
+    pub(super) fn begin_at_0(&mut self) {
+        self.next.get_or_insert(0);
+    }
+
     /// Takes a piece; `patience` is how long a hole before it may wait to be filled.
     pub(super) fn insert(&mut self, pos: u64, piece: Piece, patience: u64, out: &mut Output) {
         // Bytes that were lost before the first piece are missed too.

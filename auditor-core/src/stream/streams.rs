@@ -101,6 +101,10 @@ impl Streams {
             &mut flow.readers
         };
         testimony.note(header.pos, header.pos.saturating_add(span), actor);
+        if header.object != object::TCP && header.flags & flag::SKIPPED == 0 {
+            // The ends count from 0, and what was left out would have been told.
+            flow.begin_at_0();
+        }
         flow.epoch = header.epoch;
         let content = if header.flags & flag::UNREADABLE != 0 {
             Err(GapCause::Unreadable)

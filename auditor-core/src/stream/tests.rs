@@ -95,6 +95,21 @@ fn what_nobody_delivers_is_a_gap_of_its_size() {
 }
 
 #[test]
+fn what_was_lost_before_the_first_record_is_a_gap_though_nobody_says_how_much() {
+    let mut streams = Streams::new(Limits::default());
+    data(&mut streams, header(1, end::WRITE, 9, 1), b"a", 0);
+    streams.handle_timeout(streams.poll_timeout().unwrap());
+    assert_eq!(text(&drain(&mut streams)), "<9 Unheard>a");
+    let skipped = Header {
+        generation: 2,
+        flags: flag::SKIPPED,
+        ..header(1, end::WRITE, 9, 1)
+    };
+    data(&mut streams, skipped, b"b", 0);
+    assert_eq!(text(&drain(&mut streams)), "b");
+}
+
+#[test]
 fn where_records_were_lost_the_only_process_at_an_end_is_told() {
     let mut streams = Streams::new(Limits::default());
     data(&mut streams, header(1, end::WRITE, 0, 4), b"0123", 0);

@@ -160,6 +160,28 @@ fn a_gap_outside_mcp_is_no_interaction() {
 }
 
 #[test]
+fn a_gap_before_the_first_message_of_a_session_is_told() {
+    let mut host = Host::new();
+    let socket = host.channel(1, ChannelKind::Unix);
+    let gap = Gap {
+        channel: socket,
+        from: Side::A,
+        range: 0..9,
+        discarded: 0,
+        cause: crate::stream::GapCause::RingFull,
+        time: host.now,
+    };
+    host.item(Item::Gap(gap));
+    assert!(host.drain().is_empty());
+    host.line(socket, Side::A, &call(1));
+    host.line(socket, Side::B, &result(1));
+    let told = host.drain();
+    let gaps: Vec<_> = told.iter().filter_map(|one| one.gap.clone()).collect();
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(gaps[0].range, 0..9);
+}
+
+#[test]
 fn bodies_are_bounded_over_all_sessions() {
     let size = call(1).len();
     let mut host = Host::with(Limits {
