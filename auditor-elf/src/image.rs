@@ -3,6 +3,8 @@
 //! Knows nothing of TLS. Reads at most [`MAX_SYMBOLS`] entries of a table, [`MAX_LOADS`] segments and
 //! [`MAX_FUNCTION`] bytes of one function.
 
+use std::collections::BTreeMap;
+
 use object::{
     LittleEndian, elf,
     read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym},
@@ -230,6 +232,25 @@ impl<'a> Image<'a> {
                 *self.mapped(address, false)?.1.first_chunk()?,
             ))
         })
+    }
+
+    /// The addresses at many places at once, as [`pointer`](Self::pointer) tells one.
+    pub(crate) fn pointers_at(&self, places: impl IntoIterator<Item = u64>) -> BTreeMap<u64, u64> {
+        let written = |place| {
+            Some(u64::from_le_bytes(
+                *self.mapped(place, false)?.1.first_chunk()?,
+            ))
+        };
+        let mut found: BTreeMap<u64, u64> = places
+            .into_iter()
+            .filter_map(|place| Some((place, written(place)?)))
+            .collect();
+        for (place, addend) in self.relative() {
+            if let Some(value) = found.get_mut(&place) {
+                *value = addend;
+            }
+        }
+        found
     }
 
     /// Places that the loader fills with an address in this file, and that address.

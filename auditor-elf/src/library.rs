@@ -55,6 +55,8 @@ pub enum Stack {
     GnuTls,
     /// AWS-LC's encryption, mostly beneath rustls.
     AwsLc,
+    /// ring's encryption, mostly beneath rustls.
+    Ring,
 }
 
 /// Why a stack that was recognised gets no probes.
@@ -139,6 +141,13 @@ pub enum Call {
     /// [rsp+16] in_len, [rsp+24] ad, [rsp+32] ad_len)`: ciphertext is in `in` at `Enter`; at `Return` with `eax == 1`
     /// there are `*out_len` bytes of plaintext in `out`.
     AeadOpen,
+    /// `f(rdi result, rsi key, rdx nonce, rcx ad, r8 ad_len, r9 buf, [rsp+8] len)`: at `Enter` `len` bytes of plaintext are
+    /// in `buf`; at `Return`, if the byte at `rax` is 0, as many of ciphertext, without the tag.
+    RingSeal,
+    /// `f(rdi result, rsi key, rdx nonce, rcx ad, r8 ad_len, r9 buf, [rsp+8] len, [rsp+16] skip)`: at `Enter` `len - skip`
+    /// bytes of ciphertext without the tag are in `buf + skip`; at `Return`, if the byte at `rax` is 0, as many of
+    /// plaintext in `buf`, whose tag is verified afterwards.
+    RingOpen,
     /// Go's `(*Conn).Write`: at the site, wrote `rax` bytes if above 0 (signed) from the address at
     /// `[rsp + buffer]`; the `*tls.Conn` is at `[rsp + connection]`.
     GoWrite {

@@ -5,6 +5,7 @@ mod boringssl;
 mod gnutls;
 mod go;
 mod openssl;
+mod ring;
 
 use crate::{Library, fuzz::Elf, image::Image};
 
@@ -12,12 +13,13 @@ use crate::{Library, fuzz::Elf, image::Image};
 type Recognise = fn(&Image<'_>) -> Option<Library>;
 
 /// All that are known.
-pub(crate) const STACKS: [Recognise; 5] = [
+pub(crate) const STACKS: [Recognise; 6] = [
     openssl::recognise,
     go::recognise,
     gnutls::recognise,
     boringssl::recognise,
     awslc::recognise,
+    ring::recognise,
 ];
 
 /// Two small files that hold every stack: one with symbols, one without.
@@ -28,5 +30,6 @@ pub(crate) fn samples() -> [Vec<u8>; 2] {
     go::sample(&mut stripped);
     boringssl::sample(&mut stripped);
     awslc::sample(&mut stripped);
+    ring::sample(&mut stripped);
     [named.finish(), stripped.finish()]
 }
