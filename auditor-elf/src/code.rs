@@ -14,6 +14,9 @@ use crate::{
 /// Instructions looked at when a function's end is not known.
 const MAX_WALK: usize = 4096;
 
+/// Calls looked at in one function.
+const MAX_CALLS: usize = 256;
+
 /// The instructions of a function.
 pub(crate) fn instructions(function: &Function<'_>) -> impl Iterator<Item = Instruction> {
     Decoder::with_ip(64, function.code, function.address, DecoderOptions::NONE).into_iter()
@@ -52,11 +55,14 @@ pub(crate) struct Callee {
     pub(crate) out: Option<Register>,
 }
 
-/// The functions that a function calls directly.
+/// The functions that a function calls directly; at most [`MAX_CALLS`] of them.
 pub(crate) fn callees(function: &Function<'_>) -> Vec<Callee> {
     let mut out = None;
     let mut found = Vec::new();
     for instruction in instructions(function) {
+        if found.len() == MAX_CALLS {
+            break;
+        }
         match instruction.flow_control() {
             FlowControl::Call => {
                 found.push(Callee {

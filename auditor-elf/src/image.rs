@@ -221,20 +221,7 @@ impl<'a> Image<'a> {
         relocated.chain(written).take(MAX_POINTERS).collect()
     }
 
-    /// The address that is at `address` once the program is loaded, counted as in the file.
-    pub(crate) fn pointer(&self, address: u64) -> Option<u64> {
-        let relocated = self
-            .relative()
-            .find(|(place, _)| *place == address)
-            .map(|(_, addend)| addend);
-        relocated.or_else(|| {
-            Some(u64::from_le_bytes(
-                *self.mapped(address, false)?.1.first_chunk()?,
-            ))
-        })
-    }
-
-    /// The addresses at many places at once, as [`pointer`](Self::pointer) tells one.
+    /// The addresses that are at these places once the program is loaded, counted as in the file.
     pub(crate) fn pointers_at(&self, places: impl IntoIterator<Item = u64>) -> BTreeMap<u64, u64> {
         let written = |place| {
             Some(u64::from_le_bytes(

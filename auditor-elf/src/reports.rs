@@ -1,9 +1,10 @@
 //! Which functions report which errors, in libraries of OpenSSL's family that were stripped.
 //!
 //! Such a function names its source file and gives a line and a reason whenever it fails; that remains when symbols
-//! are gone. Knows no library in particular. Bounds: [`MAX_REFERENCES`], [`MAX_WALKS`], and those of [`code::walk`].
+//! are gone. Knows no library in particular. Bounds: [`MAX_REFERENCES`], [`MAX_BEGINS`],
+//! [`MAX_WALKED`], and those of [`code::walk`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use iced_x86::{Code, FlowControl, Instruction, Register};
 
@@ -11,8 +12,10 @@ use crate::{code, fuzz::Elf, image::Image};
 
 /// Places that name the file; BoringSSL's largest one has about 50.
 const MAX_REFERENCES: usize = 1024;
-/// Functions gone through.
-const MAX_WALKS: usize = 4096;
+/// Instructions of functions gone through; Bun's BoringSSL needs a hundredth of it.
+const MAX_WALKED: usize = 1 << 18;
+/// Begins of functions near those places; more are not looked at.
+const MAX_BEGINS: usize = 1 << 17;
 /// Begins tried for one place that names the file.
 const MAX_TRIES: usize = 16;
 /// How far a function's begin is looked for; a power of two.
@@ -64,17 +67,22 @@ pub(crate) fn reporters(image: &Image<'_>, file: &str) -> Vec<Reporter> {
     let begins = begins(image, &references);
     let mut walked: BTreeMap<u64, BTreeMap<u64, Instruction>> = BTreeMap::new();
     let mut found: BTreeMap<u64, Vec<_>> = BTreeMap::new();
+    let mut room = MAX_WALKED;
     for reference in references {
         for begin in begins.range(..=reference).rev().take(MAX_TRIES) {
-            if walked.len() == MAX_WALKS && !walked.contains_key(begin) {
-                break;
-            }
-            let function = walked.entry(*begin).or_insert_with(|| {
-                let code = code::walk(image, *begin, |at| begins.contains(&at));
-                code.into_iter()
-                    .map(|instruction| (instruction.ip(), instruction))
-                    .collect()
-            });
+            let function = match walked.entry(*begin) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(_) if room == 0 => break,
+                Entry::Vacant(new) => {
+                    let code = code::walk(image, *begin, |at| begins.contains(&at));
+                    room = room.saturating_sub(code.len());
+                    new.insert(
+                        code.into_iter()
+                            .map(|instruction| (instruction.ip(), instruction))
+                            .collect(),
+                    )
+                }
+            };
             if function.contains_key(&reference) {
                 let reports = found.entry(*begin).or_default();
                 reports.extend(report(function, reference));
@@ -132,7 +140,11 @@ fn begins(image: &Image<'_>, references: &[u64]) -> BTreeSet<u64> {
         .flat_map(|at| [(at / REACH).saturating_sub(1), at / REACH]);
     let pages: Vec<u64> = BTreeSet::from_iter(pages).into_iter().collect();
     let near = |target: &u64| pages.binary_search(&(target / REACH)).is_ok();
-    let mut found: BTreeSet<u64> = image.relative_targets().filter(near).collect();
+    let mut found: BTreeSet<u64> = image
+        .relative_targets()
+        .filter(near)
+        .take(MAX_BEGINS)
+        .collect();
     for (address, code) in image.code() {
         for at in memchr::memchr_iter(0xe8, code) {
             let Some(distance) = code.get(at + 1..).and_then(<[u8]>::first_chunk) else {
@@ -140,7 +152,7 @@ fn begins(image: &Image<'_>, references: &[u64]) -> BTreeSet<u64> {
             };
             let next = address.wrapping_add(at as u64 + 5);
             let target = next.wrapping_add_signed(i32::from_le_bytes(*distance).into());
-            if near(&target) {
+            if near(&target) && found.len() <= MAX_BEGINS {
                 found.insert(target);
             }
         }

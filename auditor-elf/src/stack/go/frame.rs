@@ -13,9 +13,9 @@ use iced_x86::{
 use crate::{code, image::Function};
 
 /// Instructions of a function; `(*Conn).Write` has about 500.
-const MAX_INSTRUCTIONS: usize = 8192;
+const MAX_INSTRUCTIONS: usize = 4096;
 /// Instructions gone through until nothing changes any more; a few times their number is usual.
-const MAX_STEPS: usize = 64 * MAX_INSTRUCTIONS;
+const MAX_STEPS: usize = 32 * MAX_INSTRUCTIONS;
 /// Places of one argument; the first ones are kept.
 const MAX_SLOTS: usize = 8;
 

@@ -108,14 +108,16 @@ impl<'a> Table<'a> {
     /// table's first function. `.text` is elsewhere when a C linker put other code before.
     pub(super) fn text(&self, image: &Image<'_>) -> Option<u64> {
         let first = u64::from(self.start(0)?);
-        let mut own = image
-            .pointers_to(self.address)
-            .into_iter()
-            .filter_map(|module| {
-                let text = image.pointer(module.checked_add(TEXT)?)?;
-                let lowest = image.pointer(module.checked_add(MIN_PC)?)?;
-                (text.checked_add(first) == Some(lowest)).then_some(text)
-            });
+        let modules = image.pointers_to(self.address);
+        let fields = modules
+            .iter()
+            .flat_map(|at| [at.wrapping_add(TEXT), at.wrapping_add(MIN_PC)]);
+        let words = image.pointers_at(fields);
+        let mut own = modules.iter().filter_map(|module| {
+            let text = words.get(&module.wrapping_add(TEXT))?;
+            let lowest = words.get(&module.wrapping_add(MIN_PC))?;
+            (text.checked_add(first) == Some(*lowest)).then_some(*text)
+        });
         own.next()
             .or((self.text_start != 0).then_some(self.text_start))
     }
