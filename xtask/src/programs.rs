@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The interpreter of a virtual environment that holds a set of pinned Python packages:
-/// `sdk-1` (with a gateway) or `sdk-2` (with published servers).
+/// `sdk-1` (with a gateway), `sdk-2` (with published servers) or `tools` (no SDK).
 pub(crate) fn python(set: &str) -> Result<PathBuf> {
     environment(set, &folder("python").join(format!("{set}.txt")))
 }
@@ -47,6 +47,15 @@ fn environment(name: &str, pins: &Path) -> Result<PathBuf> {
         },
     )?;
     Ok(made.join("bin/python"))
+}
+
+/// Installs the programs of the distribution (TLS clients, a reverse proxy, what makes certificates)
+/// and gives the interpreter of the `tools` that are Python packages.
+pub(crate) fn tools() -> Result<PathBuf> {
+    if apt::is_here() {
+        apt::install(&["curl", "gnutls-bin", "nginx-light", "openssl", "wget"])?;
+    }
+    python("tools")
 }
 
 /// A folder with the pinned npm packages and the programs that use them.
@@ -94,12 +103,13 @@ pub(crate) fn rust() -> Result<PathBuf> {
     let sources = folder("rust");
     let inputs = contents(&sources)?;
     cache::entry("rust", &[&inputs], |made| {
-        println!("building the Rust programs (about a minute)");
+        println!("building the Rust programs (some minutes)");
         let target = workspace::target().join("programs-rust");
-        let mut cargo = command("cargo", ["build", "--quiet", "--locked", "--target-dir"]);
+        let build = ["build", "--release", "--quiet", "--locked", "--target-dir"];
+        let mut cargo = command("cargo", build);
         output(cargo.arg(&target).current_dir(&sources))?;
-        for program in ["client", "server"] {
-            std::fs::copy(target.join("debug").join(program), made.join(program))?;
+        for program in ["client", "client-ring", "server", "server-ring"] {
+            std::fs::copy(target.join("release").join(program), made.join(program))?;
         }
         Ok(())
     })

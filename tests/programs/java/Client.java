@@ -86,12 +86,12 @@ class Client {
     static McpClientTransport transport(Map<String, String> options, List<String> command) {
         if (options.containsKey("--http")) {
             String url = options.get("--http");
-            int path = url.indexOf('/', "http://".length());
+            int path = url.indexOf('/', url.indexOf("://") + 3);
             return HttpClientStreamableHttpTransport.builder(url.substring(0, path)).endpoint(url.substring(path)).build();
         }
         if (options.containsKey("--sse")) {
             String url = options.get("--sse");
-            int path = url.indexOf('/', "http://".length());
+            int path = url.indexOf('/', url.indexOf("://") + 3);
             return HttpClientSseClientTransport.builder(url.substring(0, path)).sseEndpoint(url.substring(path)).build();
         }
         List<String> arguments = command.subList(1, command.size());

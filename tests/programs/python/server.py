@@ -1,6 +1,6 @@
 """A small MCP server on the official SDK, 1.x or 2.x.
 
-    server.py [--http PORT | --sse PORT]    (without either: stdio)
+    server.py [--http PORT [--tls FOLDER] | --sse PORT]    (without either: stdio)
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pydantic import BaseModel
 parser = argparse.ArgumentParser()
 parser.add_argument("--http", type=int)
 parser.add_argument("--sse", type=int)
+parser.add_argument("--tls")
 options = parser.parse_args()
 logging.disable(logging.CRITICAL)
 
@@ -76,7 +77,17 @@ def greet(name: str) -> str:
     return f"Greet {name}."
 
 
-if options.http:
+if options.tls:
+    import uvicorn
+
+    uvicorn.run(
+        server.streamable_http_app(),
+        host="127.0.0.1",
+        port=options.http,
+        ssl_certfile=f"{options.tls}/server.pem",
+        ssl_keyfile=f"{options.tls}/server.key",
+    )
+elif options.http:
     server.run("streamable-http", **(where if SDK == 2 else {}))
 elif options.sse:
     server.run("sse", **(where if SDK == 2 else {}))

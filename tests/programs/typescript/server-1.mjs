@@ -1,9 +1,11 @@
 // A small MCP server on the official SDK 1.x.
 //
-//     server-1.mjs [--http PORT | --sse PORT]    (without either: stdio)
+//     server-1.mjs [--http PORT [--tls FOLDER] | --sse PORT]    (without either: stdio)
 
 import { randomUUID } from 'node:crypto';
+import fs from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { SSEServerTransport } from '@modelcontextprotocol/sdk/server/sse.js';
@@ -57,6 +59,9 @@ async function legacy(request, response) {
   await sessions.get(url.searchParams.get('sessionId')).handlePostMessage(request, response);
 }
 
-const [kind, port] = process.argv.slice(2);
-if (kind) http.createServer(kind === '--http' ? streamable : legacy).listen(Number(port), '127.0.0.1');
+const [kind, port, , folder] = process.argv.slice(2);
+const handler = kind === '--http' ? streamable : legacy;
+const pair = () => ({ cert: fs.readFileSync(`${folder}/server.pem`), key: fs.readFileSync(`${folder}/server.key`) });
+if (folder) https.createServer(pair(), handler).listen(Number(port), '127.0.0.1');
+else if (kind) http.createServer(handler).listen(Number(port), '127.0.0.1');
 else await build().connect(new StdioServerTransport());

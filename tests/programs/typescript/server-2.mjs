@@ -1,8 +1,10 @@
 // A small MCP server on the official SDK 2.x.
 //
-//     server-2.mjs [--http PORT]    (without: stdio)
+//     server-2.mjs [--http PORT [--tls FOLDER]]    (without: stdio)
 
+import fs from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toNodeHandler } from '@modelcontextprotocol/node';
 import { acceptedContent, createMcpHandler, inputRequired, McpServer } from '@modelcontextprotocol/server';
@@ -35,6 +37,9 @@ function build() {
   return server;
 }
 
-const [kind, port] = process.argv.slice(2);
-if (kind) http.createServer(toNodeHandler(createMcpHandler(build))).listen(Number(port), '127.0.0.1');
+const [kind, port, , folder] = process.argv.slice(2);
+const handler = () => toNodeHandler(createMcpHandler(build));
+const pair = () => ({ cert: fs.readFileSync(`${folder}/server.pem`), key: fs.readFileSync(`${folder}/server.key`) });
+if (folder) https.createServer(pair(), handler()).listen(Number(port), '127.0.0.1');
+else if (kind) http.createServer(handler()).listen(Number(port), '127.0.0.1');
 else serveStdio(build);

@@ -1,6 +1,6 @@
 // A small MCP server on the official Go SDK.
 //
-//	server [--http PORT | --sse PORT]    (without either: stdio)
+//	server [--http PORT | --sse PORT] [--tls FOLDER]    (without a port: stdio)
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -75,11 +76,17 @@ func build() *mcp.Server {
 func main() {
 	streamable := flag.Int("http", 0, "port for streamable HTTP")
 	legacy := flag.Int("sse", 0, "port for HTTP+SSE")
+	tls := flag.String("tls", "", "folder with server.pem and server.key")
 	flag.Parse()
 	server := build()
 	give := func(*http.Request) *mcp.Server { return server }
 	listen := func(port int, handler http.Handler) {
-		log.Fatal(http.ListenAndServe(fmt.Sprintf("127.0.0.1:%d", port), handler))
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		if *tls == "" {
+			log.Fatal(http.ListenAndServe(address, handler))
+		}
+		pair := func(name string) string { return filepath.Join(*tls, name) }
+		log.Fatal(http.ListenAndServeTLS(address, pair("server.pem"), pair("server.key"), handler))
 	}
 	switch {
 	case *streamable != 0:

@@ -1,9 +1,12 @@
 //! A small MCP server on the official Rust SDK.
 //!
-//!     server [--http PORT]    (without: stdio)
+//!     server [--http PORT [--tls FOLDER]]    (without: stdio)
 
-use std::{error::Error, time::Duration};
+mod provider;
 
+use std::{error::Error, net::SocketAddr, path::Path, time::Duration};
+
+use axum_server::tls_rustls::RustlsConfig;
 use rmcp::{
     RoleServer, ServerHandler, ServiceExt,
     handler::server::wrapper::Parameters,
@@ -138,8 +141,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Default::default(),
         );
         let router = axum::Router::new().nest_service("/mcp", service);
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
-        axum::serve(listener, router).await?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if let (Some("--tls"), Some(folder)) = (arguments.next().as_deref(), arguments.next()) {
+            provider::install();
+            let file = |name| Path::new(&folder).join(name);
+            let pair = RustlsConfig::from_pem_file(file("server.pem"), file("server.key")).await?;
+            let server = axum_server::bind_rustls(address, pair);
+            server.serve(router.into_make_service()).await?;
+        } else {
+            let listener = tokio::net::TcpListener::bind(address).await?;
+            axum::serve(listener, router).await?;
+        }
     } else {
         Example.serve(stdio()).await?.waiting().await?;
     }

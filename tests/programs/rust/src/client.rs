@@ -7,6 +7,8 @@
 //! log sits between its service and its transport. At the end `{"done": true}` is written, and the
 //! connection is kept until standard input ends.
 
+mod provider;
+
 use std::{
     collections::HashMap,
     error::Error,
@@ -152,6 +154,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mode = options.get("--mode").map_or("legacy", String::as_str);
 
     let client = if let Some(url) = options.get("--http") {
+        provider::install();
         connect(
             StreamableHttpClientTransport::from_uri(url.as_str()),
             &notes,
