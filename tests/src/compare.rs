@@ -46,6 +46,20 @@ pub(crate) fn executables(known: &HashMap<u32, String>, events: &[Event]) -> Vec
     lines
 }
 
+/// The events that are not encrypted as they should be.
+pub(crate) fn encryption(right: bool, events: &[Event]) -> Vec<String> {
+    events
+        .iter()
+        .filter(|event| event.is_encrypted != Some(right))
+        .map(|event| {
+            format!(
+                "encrypted {:?} instead of {right} in: {}",
+                event.is_encrypted, event.interaction
+            )
+        })
+        .collect()
+}
+
 fn finals(events: &[Event]) -> impl Iterator<Item = &Event> {
     events.iter().filter(|event| event.stage == "final")
 }
@@ -114,6 +128,7 @@ mod tests {
             uid: uid.to_owned(),
             client_exe,
             server_exe,
+            is_encrypted: Some(false),
             json,
         }
     }
@@ -139,6 +154,13 @@ mod tests {
             event(request("1"), "final", "a"),
         ];
         assert!(differences(&[request("1")], &both).is_empty());
+    }
+
+    #[test]
+    fn a_wrong_encryption_is_told() {
+        let plain = [event(request("1"), "final", "a")];
+        assert_eq!(encryption(true, &plain).len(), 1);
+        assert!(encryption(false, &plain).is_empty());
     }
 
     #[test]

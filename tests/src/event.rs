@@ -26,6 +26,8 @@ pub(crate) struct Event {
     pub(crate) client_exe: Option<String>,
     /// Executable of the server, if known.
     pub(crate) server_exe: Option<String>,
+    /// Whether it came over TLS.
+    pub(crate) is_encrypted: Option<bool>,
     /// The whole event.
     pub(crate) json: Value,
 }
@@ -39,6 +41,7 @@ struct Mcp {
     id: Option<String>,
     target: Option<String>,
     transport: Option<String>,
+    encrypted: Option<bool>,
     client: Option<Process>,
     server: Option<Process>,
 }
@@ -81,6 +84,7 @@ impl Event {
             uid: uid.context("no metadata.uid")?.to_owned(),
             client_exe: exe(mcp.client),
             server_exe: exe(mcp.server),
+            is_encrypted: mcp.encrypted,
             json,
         })
     }

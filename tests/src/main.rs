@@ -4,11 +4,14 @@
 //! logged is compared with the events that concern its processes: nothing may be missing, nothing
 //! invented. Needs root. `cargo xtask test e2e` installs the programs and starts this.
 
+mod certificates;
 mod compare;
 mod daemon;
 mod event;
+mod front;
 mod interaction;
 mod objects;
+mod oneshot;
 mod process;
 mod programs;
 mod scenarios;
@@ -28,6 +31,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use self::{
+    certificates::Certificates,
     daemon::Daemon,
     event::Event,
     interaction::{Interaction, target_parameter},
@@ -43,7 +47,7 @@ struct Arguments {
     /// Where the tests keep their files
     #[arg(long)]
     folder: PathBuf,
-    /// Languages whose programs are not installed
+    /// Languages whose programs are not installed; `tools` for those of the distribution
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
     /// Run only the tests whose name contains this
@@ -80,19 +84,25 @@ fn run(arguments: &Arguments) -> Result<usize> {
     if let Some(only) = &arguments.only {
         sessions.retain(|session| session.name.contains(only.as_str()));
     }
+    let certificates = Certificates::make(&arguments.folder.join("certificates"))?;
     let daemon = arguments
         .auditor
         .as_ref()
         .map(|auditor| Daemon::start(auditor, &arguments.folder.join("daemon"), &[], limit));
     let mut daemon = daemon.transpose()?;
-    let results = play_all(&sessions, daemon.as_ref(), arguments, limit);
+    let results = play_all(&sessions, daemon.as_ref(), arguments, &certificates);
     let is_wanted = |only: &String| "object_".contains(only.as_str()) || only.starts_with("object");
+    let mut calls = match &daemon {
+        Some(daemon) => oneshot::check(daemon, arguments, &certificates, limit)?,
+        None => Vec::new(),
+    };
     let objects = match &daemon {
         Some(daemon) if arguments.only.as_ref().is_none_or(is_wanted) => {
             objects::check(daemon, limit * 2)?
         }
         _ => Vec::new(),
     };
+    calls.extend(objects);
     if let Some(daemon) = &mut daemon {
         let status = daemon.stop(limit)?;
         anyhow::ensure!(
@@ -125,7 +135,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
             }
         }
     }
-    for (name, wrong) in &objects {
+    for (name, wrong) in &calls {
         match wrong {
             None => println!("test {name} ... ok"),
             Some(wrong) => {
@@ -136,7 +146,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
     }
     println!(
         "{} passed, {failed} failed",
-        sessions.len() + objects.len() - failed
+        sessions.len() + calls.len() - failed
     );
     Ok(failed)
 }
@@ -146,7 +156,7 @@ fn play_all(
     sessions: &[Session],
     daemon: Option<&Daemon>,
     arguments: &Arguments,
-    limit: Duration,
+    certificates: &Certificates,
 ) -> Vec<Result<Played>> {
     let queue = Mutex::new(sessions.iter().enumerate());
     let results = Mutex::new(Vec::new());
@@ -157,7 +167,7 @@ fn play_all(
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some((index, session)) = next else { break };
                     let started = Instant::now();
-                    let result = play(session, daemon, arguments, limit);
+                    let result = play(session, daemon, arguments, certificates);
                     eprintln!("played {} in {:.1?}", session.name, started.elapsed());
                     results
                         .lock()
@@ -176,14 +186,18 @@ fn play(
     session: &Session,
     daemon: Option<&Daemon>,
     arguments: &Arguments,
-    limit: Duration,
+    certificates: &Certificates,
 ) -> Result<Played> {
-    let played = session.play(&arguments.folder.join(&session.name), limit)?;
+    let limit = LIMIT * arguments.slow;
+    let folder = arguments.folder.join(&session.name);
+    let played = session.play(&folder, certificates, limit)?;
     if let Some(daemon) = daemon {
         // What is still missing at the limit is told by the comparison.
         let _ = wait_for("events", limit / 3, || {
             let events = daemon.events().of(&played.pids)?;
-            Ok((compare::missing(&played.expected, &events) == 0).then_some(()))
+            let passed_on = played.passed_on.iter().flatten();
+            let due: Vec<_> = played.expected.iter().chain(passed_on).cloned().collect();
+            Ok((compare::missing(&due, &events) == 0).then_some(()))
         });
     }
     Ok(played)
@@ -195,19 +209,19 @@ fn judge(played: &Played, daemon: Option<&Daemon>) -> Result<Vec<String>> {
         return Ok(Vec::new());
     };
     let events = daemon.events().of(&played.pids)?;
-    let behind =
-        |event: &&Event| played.gateway.is_some() && event.interaction.client == played.gateway;
-    let front: Vec<Event> = events
-        .iter()
-        .filter(|event| !behind(event))
-        .cloned()
-        .collect();
+    let is_behind =
+        |event: &Event| played.between.is_some() && event.interaction.client == played.between;
+    let (behind, front): (Vec<Event>, Vec<Event>) = events.iter().cloned().partition(is_behind);
     let mut lines = compare::differences(&played.expected, &front);
     lines.extend(compare::executables(&played.executables, &events));
-    if played.gateway.is_some() {
-        let reported: Vec<_> = events
+    lines.extend(compare::encryption(played.tls, &front));
+    lines.extend(compare::encryption(false, &behind));
+    if let Some(passed_on) = &played.passed_on {
+        lines.extend(compare::differences(passed_on, &behind));
+    } else if played.between.is_some() {
+        let reported: Vec<_> = behind
             .iter()
-            .filter(|event| behind(event) && event.stage == "final")
+            .filter(|event| event.stage == "final")
             .map(|event| &event.interaction)
             .collect();
         let passed_on: Vec<_> = played

@@ -45,8 +45,10 @@ pub(crate) enum Sdk {
     TypeScript2,
     /// Go `go-sdk`.
     Go,
-    /// Rust `rmcp`.
+    /// Rust `rmcp`, its TLS on aws-lc.
     Rust,
+    /// Rust `rmcp`, its TLS on ring.
+    RustRing,
     /// Java `io.modelcontextprotocol.sdk`.
     Java,
 }
@@ -61,6 +63,7 @@ impl Sdk {
             Self::TypeScript2 => "typescript2",
             Self::Go => "go",
             Self::Rust => "rust",
+            Self::RustRing => "rust_ring",
             Self::Java => "java",
         }
     }
@@ -105,6 +108,10 @@ impl Sdk {
             }
             Self::Go => command = Command::new(installed("AUDITOR_E2E_GO")?.join(role)),
             Self::Rust => command = Command::new(installed("AUDITOR_E2E_RUST")?.join(role)),
+            Self::RustRing => {
+                let name = format!("{role}-ring");
+                command = Command::new(installed("AUDITOR_E2E_RUST")?.join(name));
+            }
             Self::Java => {
                 command = Command::new("java");
                 let classes = installed("AUDITOR_E2E_JAVA")?;
@@ -134,6 +141,12 @@ pub(crate) fn python_program(sdk: Sdk, name: &str) -> Result<Command> {
     ))
 }
 
+/// A program among the tools that Python packages bring along.
+pub(crate) fn tool(name: &str) -> Result<PathBuf> {
+    let interpreter = installed("AUDITOR_E2E_TOOLS")?;
+    Ok(interpreter.parent().unwrap_or(Path::new("/")).join(name))
+}
+
 /// A script run by Node, from the folder where the npm packages are.
 pub(crate) fn node(script: &str) -> Result<Command> {
     let mut command = Command::new("node");
@@ -141,7 +154,8 @@ pub(crate) fn node(script: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn source(language: &str) -> PathBuf {
+/// The folder of a language's test programs.
+pub(crate) fn source(language: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("programs")
         .join(language)

@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::{
+    certificates::Certificates,
+    front::Front,
     interaction::Interaction,
     process::{Running, descendants, executable, free_port, listens, wait_for},
     programs::{Sdk, Transport},
@@ -33,8 +35,30 @@ pub(crate) struct Session {
     pub(crate) path: &'static str,
     /// What is played, as JSON.
     pub(crate) scenario: String,
-    /// Whether the server is a gateway that hands everything on to a server of its own.
-    pub(crate) gateway: bool,
+    /// Over TLS: at which ends the plaintext is heard.
+    pub(crate) tls: Option<Heard>,
+    /// What lies between the client and the server.
+    pub(crate) between: Between,
+}
+
+/// Ends of a TLS connection at which the auditor hears the plaintext.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    /// The end that connects.
+    pub(crate) client: bool,
+    /// The end that accepts.
+    pub(crate) server: bool,
+}
+
+/// What lies between the client and the server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Between {
+    /// Nothing.
+    Nothing,
+    /// The server is a gateway that has sessions of its own with a server of its own.
+    Gateway,
+    /// A reverse proxy ends TLS and hands every message on as it is.
+    Front(Front),
 }
 
 /// A session that was played.
@@ -45,13 +69,31 @@ pub(crate) struct Played {
     pub(crate) pids: Vec<u32>,
     /// Executables of those that could be looked at.
     pub(crate) executables: HashMap<u32, String>,
-    /// The gateway's process.
-    pub(crate) gateway: Option<u32>,
+    /// The process between client and server.
+    pub(crate) between: Option<u32>,
+    /// What goes on from there, where that is known message for message.
+    pub(crate) passed_on: Option<Vec<Interaction>>,
+    /// Whether the client's leg is encrypted.
+    pub(crate) tls: bool,
+}
+
+/// The processes that were started for a client to talk to.
+struct Servers {
+    /// The one the client talks to.
+    near: u32,
+    /// The one behind a reverse proxy.
+    far: Option<u32>,
+    running: Vec<Running>,
 }
 
 impl Session {
     /// Plays it, with its files in `folder`; no wait is longer than `limit`.
-    pub(crate) fn play(&self, folder: &Path, limit: Duration) -> Result<Played> {
+    pub(crate) fn play(
+        &self,
+        folder: &Path,
+        certificates: &Certificates,
+        limit: Duration,
+    ) -> Result<Played> {
         if folder.exists() {
             fs::remove_dir_all(folder)?;
         }
@@ -66,7 +108,14 @@ impl Session {
             .arg("--scenario")
             .arg(scenario)
             .args(["--mode", self.mode]);
-        let server = self.start_server(folder, &mut client, limit)?;
+        let certificates = self.tls.map(|_| certificates);
+        if let Some(certificates) = certificates {
+            certificates.trusted_by(&mut client);
+            if self.client == Sdk::Java {
+                certificates.trusted_by_java(&mut client, &folder.join("trust.p12"))?;
+            }
+        }
+        let servers = self.start_servers(folder, certificates, &mut client, limit)?;
         client
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -87,8 +136,8 @@ impl Session {
         let own = pids
             .last()
             .copied()
-            .filter(|_| server.is_none() && pids.len() > 1);
-        if let Some(server) = &server {
+            .filter(|_| servers.is_none() && pids.len() > 1);
+        for server in servers.iter().flat_map(|servers| &servers.running) {
             pids.push(server.pid());
             pids.extend(descendants(server.pid()));
         }
@@ -105,32 +154,52 @@ impl Session {
             );
         }
 
-        let server = server.as_ref().map(Running::pid);
+        let near = servers.as_ref().map(|servers| servers.near);
         let transport = self.transport.name();
         let ends = Ends {
             client: client.pid(),
-            server: server.or(own),
+            server: near.or(own),
             transport,
         };
         let expected = truth::interactions(&log, &ends)?;
         pids.extend(expected.iter().filter_map(|interaction| interaction.server));
         pids.sort_unstable();
         pids.dedup();
+        let far = servers.as_ref().and_then(|servers| servers.far);
         Ok(Played {
-            expected,
+            passed_on: far.map(|far| handed_on(&expected, far)),
+            expected: self.heard(expected),
             pids,
             executables,
-            gateway: server.filter(|_| self.gateway),
+            between: near.filter(|_| self.between != Between::Nothing),
+            tls: self.tls.is_some(),
         })
     }
 
-    /// Starts the server, or has the client start it, and tells the client where it is.
-    fn start_server(
+    /// What the auditor must report, given what happened: an end that is not heard is not named.
+    fn heard(&self, mut happened: Vec<Interaction>) -> Vec<Interaction> {
+        let Some(heard) = self.tls else {
+            return happened;
+        };
+        if !heard.client && !heard.server {
+            return Vec::new();
+        }
+        for interaction in &mut happened {
+            interaction.client = interaction.client.filter(|_| heard.client);
+            interaction.server = interaction.server.filter(|_| heard.server);
+        }
+        happened
+    }
+
+    /// Starts the server and what stands before it, or has the client start it, and tells the
+    /// client where it is.
+    fn start_servers(
         &self,
         folder: &Path,
+        certificates: Option<&Certificates>,
         client: &mut Command,
         limit: Duration,
-    ) -> Result<Option<Running>> {
+    ) -> Result<Option<Servers>> {
         if self.transport == Transport::Stdio {
             let server = (self.server)(0)?;
             client
@@ -140,24 +209,70 @@ impl Session {
             return Ok(None);
         }
         let port = free_port()?;
-        let output = File::create(folder.join("server.log"))?;
         let mut server = (self.server)(port)?;
-        server
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output);
-        let mut server = Running::start(&mut server)?;
-        wait_for("the server's port", limit, || {
-            if server.ended()?.is_some() {
-                bail!(
-                    "the server ended: {}",
-                    fs::read_to_string(folder.join("server.log"))?
-                );
+        let log = folder.join("server.log");
+        let (port, servers) = match (self.between, certificates) {
+            (Between::Front(front), Some(certificates)) => {
+                let server = listening(&mut server, &log, port, limit)?;
+                let near = free_port()?;
+                let mut command = front.command(folder, certificates, near, port)?;
+                let proxy = listening(&mut command, &folder.join("front.log"), near, limit)?;
+                let speaker = front.speaker(proxy.pid());
+                let servers = Servers {
+                    near: speaker.context("the reverse proxy has no worker")?,
+                    far: Some(server.pid()),
+                    running: vec![proxy, server],
+                };
+                (near, servers)
             }
-            Ok(listens(port).then_some(()))
-        })?;
+            _ => {
+                if let Some(certificates) = certificates {
+                    server.arg("--tls").arg(certificates.folder());
+                }
+                let server = listening(&mut server, &log, port, limit)?;
+                let servers = Servers {
+                    near: server.pid(),
+                    far: None,
+                    running: vec![server],
+                };
+                (port, servers)
+            }
+        };
+        let scheme = certificates.map_or("http", |_| "https");
         client.arg(format!("--{}", self.transport.name()));
-        client.arg(format!("http://127.0.0.1:{port}{}", self.path));
-        Ok(Some(server))
+        client.arg(format!("{scheme}://127.0.0.1:{port}{}", self.path));
+        Ok(Some(servers))
     }
+}
+
+/// Starts a server and waits until it listens.
+pub(crate) fn listening(
+    command: &mut Command,
+    log: &Path,
+    port: u16,
+    limit: Duration,
+) -> Result<Running> {
+    let output = File::create(log)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
+    let mut server = Running::start(command)?;
+    wait_for("the server's port", limit, || {
+        if server.ended()?.is_some() {
+            bail!("the server ended: {}", fs::read_to_string(log)?);
+        }
+        Ok(listens(port).then_some(()))
+    })?;
+    Ok(server)
+}
+
+/// What a reverse proxy hands on to the server behind it.
+fn handed_on(interactions: &[Interaction], far: u32) -> Vec<Interaction> {
+    let behind = |interaction: &Interaction| Interaction {
+        client: interaction.server,
+        server: Some(far),
+        ..interaction.clone()
+    };
+    interactions.iter().map(behind).collect()
 }

@@ -22,7 +22,8 @@ use crate::setup;
 pub(crate) struct Options {
     /// The parts to run; all of them when none is named
     parts: Vec<Part>,
-    /// Leave out test programs whose SDK cannot be installed here (python, typescript, go, rust, java)
+    /// Leave out test programs that cannot be installed here (python, typescript, go, rust, java;
+    /// tools are curl, wget, nginx and the like)
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
     /// Run only the end-to-end tests whose name contains this

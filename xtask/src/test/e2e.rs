@@ -66,6 +66,9 @@ pub(crate) fn install(without: &[String]) -> Result<Vec<(&'static str, String)>>
     if wanted("java") {
         variables.push(("AUDITOR_E2E_JAVA", text(programs::java()?)));
     }
+    if wanted("tools") {
+        variables.push(("AUDITOR_E2E_TOOLS", text(programs::tools()?)));
+    }
     Ok(variables)
 }
 

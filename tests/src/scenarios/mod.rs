@@ -1,10 +1,12 @@
 //! Which client talks to which server, over what, and what they say.
 
+mod https;
+
 use anyhow::Result;
 
 use crate::{
     programs::{Sdk, Transport, node, python_program},
-    session::Session,
+    session::{Between, Session},
 };
 
 /// What the example servers understand.
@@ -37,8 +39,11 @@ const LARGE: usize = 300_000;
 pub(crate) fn all(without: &[String]) -> Vec<Session> {
     let mut sessions = stdio();
     sessions.extend(http());
+    sessions.extend(https::all());
     sessions.extend(published());
     sessions.extend(gateways());
+    let has_tools = !without.iter().any(|language| language == "tools");
+    sessions.retain(|session| has_tools || !matches!(session.between, Between::Front(_)));
     sessions.retain(|session| {
         !without
             .iter()
@@ -66,7 +71,8 @@ fn example(client: Sdk, mode: &'static str, server: Sdk, transport: Transport) -
         server: Box::new(move |port| server.server(transport, port)),
         path,
         scenario: EXAMPLE.replace("LARGE", &"x".repeat(LARGE)),
-        gateway: false,
+        tls: None,
+        between: Between::Nothing,
     }
 }
 
@@ -143,7 +149,8 @@ fn published() -> Vec<Session> {
         server,
         path: "",
         scenario: scenario.to_owned(),
-        gateway: false,
+        tls: None,
+        between: Between::Nothing,
     };
     let everything = npm("server-everything");
     let streamable = everything.clone();
@@ -220,7 +227,7 @@ fn gateways() -> Vec<Session> {
         let mut session = example(client, "legacy", Sdk::Python1, Transport::Http);
         session.name = format!("{}_through_{name}", client.name());
         session.server = server;
-        session.gateway = true;
+        session.between = Between::Gateway;
         session
     };
     vec![

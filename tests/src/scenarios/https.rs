@@ -1,0 +1,98 @@
+//! Sessions over HTTPS, and which of their ends the auditor hears.
+
+use crate::{
+    front::Front,
+    programs::{Sdk, Transport},
+    session::{Between, Heard, Session},
+};
+
+use super::example;
+
+/// Whether the plaintext of an SDK's TLS library is heard: the one place to change when it is.
+fn is_heard(sdk: Sdk) -> bool {
+    match sdk {
+        // OpenSSL, shared by Python and static in Node.
+        Sdk::Python1 | Sdk::Python2 | Sdk::TypeScript1 | Sdk::TypeScript2 => true,
+        // Go's own, rustls on aws-lc and on ring.
+        Sdk::Go | Sdk::Rust | Sdk::RustRing => false,
+        // Java's own has nothing to hook.
+        Sdk::Java => false,
+    }
+}
+
+/// Whether the plaintext of a reverse proxy's TLS library is heard.
+fn is_front_heard(front: Front) -> bool {
+    match front {
+        // OpenSSL.
+        Front::Nginx => true,
+        // Go's own.
+        Front::Caddy => false,
+    }
+}
+
+/// Every session over HTTPS.
+pub(super) fn all() -> Vec<Session> {
+    let mut sessions = direct();
+    sessions.extend(fronted());
+    sessions
+}
+
+fn direct() -> Vec<Session> {
+    use Sdk::{Go, Java, Python1, Python2, Rust, RustRing, TypeScript1, TypeScript2};
+    [
+        (Python1, "legacy", Python1),
+        (Python2, "auto", Python2),
+        (TypeScript1, "legacy", TypeScript1),
+        (TypeScript2, "2026-07-28", TypeScript2),
+        (Go, "auto", Go),
+        (Rust, "auto", Rust),
+        (RustRing, "legacy", RustRing),
+        (Python1, "legacy", TypeScript1),
+        (Python2, "auto", Go),
+        (TypeScript1, "legacy", Rust),
+        (TypeScript2, "auto", Python2),
+        (Go, "legacy", Python1),
+        (Go, "auto", RustRing),
+        (Rust, "legacy", Python1),
+        (RustRing, "auto", Python2),
+        (Java, "legacy", Python1),
+    ]
+    .map(|(client, mode, server)| {
+        let mut session = example(client, mode, server, Transport::Http);
+        session.name.push('s');
+        session.tls = Some(Heard {
+            client: is_heard(client),
+            server: is_heard(server),
+        });
+        session
+    })
+    .into()
+}
+
+/// TLS ends at a reverse proxy, with a plain server behind it.
+fn fronted() -> Vec<Session> {
+    use Front::{Caddy, Nginx};
+    use Sdk::{Go, Python1, Python2, TypeScript2};
+    [
+        (Python2, "auto", Nginx, Python2),
+        (Go, "legacy", Nginx, Python1),
+        (TypeScript2, "auto", Caddy, Python2),
+        (Go, "auto", Caddy, Python2),
+    ]
+    .map(|(client, mode, front, server)| {
+        let mut session = example(client, mode, server, Transport::Http);
+        session.name = format!(
+            "{}_{mode}_through_{}_to_{}_over_https",
+            client.name(),
+            front.name(),
+            server.name()
+        );
+        session.tls = Some(Heard {
+            client: is_heard(client),
+            server: is_front_heard(front),
+        });
+        session.between = Between::Front(front);
+        session
+    })
+    .into()
+}
