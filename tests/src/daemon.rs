@@ -77,10 +77,15 @@ impl Daemon {
 
     /// Asks it to end and waits: afterwards every event is in the file.
     pub(crate) fn stop(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.stop_by("TERM", limit)
+    }
+
+    /// The same by another signal.
+    pub(crate) fn stop_by(&mut self, signal: &str, limit: Duration) -> Result<ExitStatus> {
         if self.process.ended()?.is_some() {
             bail!("the daemon had ended by itself:\n{}", self.log());
         }
-        self.process.terminate()?;
+        self.process.signal(signal)?;
         self.process.wait(limit)
     }
 }

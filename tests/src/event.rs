@@ -120,14 +120,19 @@ impl EventFile {
 
     /// The events so far that concern one of these processes.
     pub(crate) fn of(&self, pids: &[u32]) -> Result<Vec<Event>> {
+        self.those(|event| event.concerns(pids))
+    }
+
+    /// The events so far.
+    pub(crate) fn all(&self) -> Result<Vec<Event>> {
+        self.those(|_| true)
+    }
+
+    fn those(&self, is_wanted: impl Fn(&Event) -> bool) -> Result<Vec<Event>> {
         let mut reading = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         reading.advance(&self.path)?;
-        Ok(reading
-            .events
-            .iter()
-            .filter(|event| event.concerns(pids))
-            .cloned()
-            .collect())
+        let events = reading.events.iter();
+        Ok(events.filter(|event| is_wanted(event)).cloned().collect())
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod certificates;
 mod compare;
+mod contract;
 mod daemon;
 mod event;
 mod front;
@@ -16,6 +17,7 @@ mod process;
 mod programs;
 mod scenarios;
 mod session;
+mod speaker;
 mod truth;
 mod uring;
 
@@ -64,10 +66,13 @@ struct Arguments {
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("io-uring-write") {
-        return uring::main();
+    match std::env::args().nth(1).as_deref() {
+        Some("io-uring-write") => return uring::main(),
+        Some("speak") => return speaker::main(),
+        _ => {}
     }
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    match run(&arguments).map(|failed| failed + contracts(&arguments)) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -75,6 +80,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs the tests of the contract, which start the daemon themselves; gives the number of those that failed.
+fn contracts(arguments: &Arguments) -> usize {
+    let Some(auditor) = &arguments.auditor else {
+        return 0;
+    };
+    let only = arguments.only.as_deref();
+    let folder = arguments.folder.join("contract");
+    contract::check(auditor, &folder, only, LIMIT * arguments.slow)
 }
 
 /// Runs the chosen tests and gives the number of those that failed.

@@ -38,10 +38,10 @@ impl Running {
         Ok(self.0.try_wait()?)
     }
 
-    /// Asks it to end.
-    pub(crate) fn terminate(&mut self) -> Result<()> {
+    /// Sends it a signal, by its short name.
+    pub(crate) fn signal(&mut self, name: &str) -> Result<()> {
         let sent = Command::new("kill")
-            .args(["-TERM", &self.pid().to_string()])
+            .args([&format!("-{name}"), &self.pid().to_string()])
             .status()?;
         if !sent.success() {
             bail!("process {} is gone", self.pid());
