@@ -131,9 +131,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        audit::{Process, Seen},
+        audit::{Process, Seen, tests::call},
         key::{Actor, ChannelId, ProcessKey, Side},
-        mcp::{Direction, InteractionId, Kind, Outcome, Session, Transport},
         stream::Channel,
     };
 
@@ -168,57 +167,11 @@ mod tests {
         }
     }
 
-    fn notification() -> Interaction {
-        let request = Part {
-            channel: ChannelId(1),
-            from: Side::A,
-            range: 0..9,
-            first: Time(0),
-            time: Time(0),
-            bytes: 9,
-            sha256: [0; 32],
-            keys: Vec::new(),
-            items: None,
-            body: None,
-            truncated: false,
-            writer: None,
-            reader: None,
-            http: None,
-        };
-        Interaction {
-            id: InteractionId(1),
-            kind: Kind::Notification,
-            stage: Stage::Final,
-            direction: Direction::ClientToServer,
-            session: Arc::new(Session {
-                id: 1,
-                transport: Transport::Stdio,
-                encrypted: false,
-                client_side: Side::A,
-                mcp_session_id: None,
-                protocol_version: None,
-                client_info: None,
-                server_info: None,
-            }),
-            method: None,
-            rpc_id: None,
-            target: None,
-            protocol_version: None,
-            traceparent: None,
-            batch: None,
-            round_trip: None,
-            request: Some(request),
-            response: None,
-            outcome: Outcome::Success,
-            gap: None,
-        }
-    }
-
     #[test]
     fn what_is_witnessed_and_known_leaves_at_once() {
         let (mut settle, world) = (Settle::default(), Fake::default());
         world.reader.set(Some(Actor::default()));
-        settle.push(notification(), Time(0), &world);
+        settle.push(call(), Time(0), &world);
         assert!(settle.poll().is_some());
         assert_eq!(settle.poll_timeout(), None);
     }
@@ -226,7 +179,7 @@ mod tests {
     #[test]
     fn a_reader_is_waited_for_up_to_the_bound() {
         let (mut settle, world) = (Settle::default(), Fake::default());
-        settle.push(notification(), Time(0), &world);
+        settle.push(call(), Time(0), &world);
         let due = settle.poll_timeout().unwrap();
         settle.handle_timeout(Time(due.0 - 1), &world);
         assert!(settle.poll().is_none());
@@ -239,7 +192,7 @@ mod tests {
         let (mut settle, world) = (Settle::default(), Fake::default());
         world.is_learning.set(true);
         world.reader.set(Some(Actor::default()));
-        settle.push(notification(), Time(0), &world);
+        settle.push(call(), Time(0), &world);
         settle.handle_timeout(Time(300 * MILLI), &world);
         assert!(settle.poll().is_none());
         assert_eq!(settle.poll_timeout(), Some(Time(305 * MILLI)));
@@ -248,7 +201,7 @@ mod tests {
         assert!(settle.poll().is_some());
 
         world.is_learning.set(true);
-        settle.push(notification(), Time(1000 * MILLI), &world);
+        settle.push(call(), Time(1000 * MILLI), &world);
         settle.handle_timeout(Time(1000 * MILLI + LEARNING - 1), &world);
         assert!(settle.poll().is_none());
         settle.handle_timeout(Time(1000 * MILLI + LEARNING), &world);

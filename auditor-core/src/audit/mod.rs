@@ -11,7 +11,7 @@ mod outcome;
 mod pretty;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unmapped;
 mod world;
 

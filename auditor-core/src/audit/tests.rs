@@ -94,7 +94,7 @@ fn part(channel: u64, millis: u64, bytes: u64) -> Part {
     }
 }
 
-fn call() -> Interaction {
+pub(crate) fn call() -> Interaction {
     Interaction {
         id: InteractionId(3),
         kind: Kind::Request,

@@ -101,7 +101,8 @@ impl Streams {
             &mut flow.readers
         };
         testimony.note(header.pos, header.pos.saturating_add(span), actor);
-        if header.object != object::TCP && header.flags & flag::SKIPPED == 0 {
+        let is_counted = matches!(header.object, object::PIPE | object::UNIX | object::PTY);
+        if is_counted && header.flags & flag::SKIPPED == 0 {
             // The ends count from 0, and what was left out would have been told.
             flow.begin_at_0();
         }
