@@ -29,3 +29,12 @@ pub const PATH_DEPTH: u32 = 32;
 
 /// Default size of the ring between kernel and daemon, in bytes; a power of two.
 pub const RING_BYTES: u32 = 16 << 20;
+
+/// TLS sessions, and threads that speak TLS, remembered at once; the least recently used goes first.
+pub const SESSIONS: u32 = 16_384;
+
+/// Files whose TLS stack can be probed at once.
+pub const LIBRARIES: u32 = 4_096;
+
+/// Programs that may be at work on one processor at once: a tracepoint's, and those of preempted user probes.
+pub const SLOTS: u32 = 4;

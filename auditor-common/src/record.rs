@@ -17,6 +17,11 @@ pub const EXEC: u8 = 5;
 pub const EXIT: u8 = 6;
 /// A cgroup was made: `stream` is its id, the payload its path.
 pub const CGROUP: u8 = 7;
+/// A TLS session was bound to its connection: the header's stream goes on under another key. Followed by a [`Bind`].
+pub const BIND: u8 = 8;
+/// A process mapped an executable file that was not seen before: `stream` is its inode, `generation` its device
+/// (`major << 20 | minor`), `pos` the address.
+pub const MAPPED: u8 = 9;
 
 /// The end of a stream at which something was seen.
 pub mod end {
@@ -36,6 +41,20 @@ pub mod object {
     pub const PTY: u8 = 3;
     /// TCP socket.
     pub const TCP: u8 = 4;
+    /// TLS session: the plaintext, as the program handed it to its library.
+    pub const TLS: u8 = 5;
+}
+
+/// How a TLS session was bound to its TCP connection.
+pub mod binding {
+    /// Not at all.
+    pub const NONE: u8 = 0;
+    /// The library's own object of the connection names the socket.
+    pub const OBJECT: u8 = 1;
+    /// The socket was used inside the library's call, on the same thread.
+    pub const CALL: u8 = 2;
+    /// The thread moved a TLS record of just this length next, on a connection that no other session has.
+    pub const RECORD: u8 = 3;
 }
 
 /// Bits of [`Header::flags`].
@@ -54,6 +73,8 @@ pub mod flag {
     pub const RESET: u8 = 32;
     /// The stream is being copied because it may be MCP.
     pub const CAPTURING: u8 = 64;
+    /// The stream of a TLS session that is not bound to its connection yet.
+    pub const UNBOUND: u8 = 128;
 }
 
 /// Begins every record.
@@ -112,12 +133,24 @@ pub struct Object {
     pub ip: u8,
     /// For a pty: 1 when the sender is the master.
     pub master: u8,
+    /// For a TLS session, see [`binding`].
+    pub binding: u8,
     /// Zero.
-    pub pad: u16,
+    pub pad: u8,
     /// Inode number of the network namespace.
     pub netns: u32,
     /// For Unix sockets, inode number of the receiving end's file; 0 where it has none.
     pub twin_inode: u32,
+}
+
+/// The plaintext stream of a connection, to which a session's stream turned out to belong.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Bind {
+    /// Its key.
+    pub stream: u64,
+    /// Its generation.
+    pub generation: u64,
 }
 
 /// A process's birth; the header names the child's parent.
@@ -163,6 +196,7 @@ pub struct Exec {
 const _: () = {
     assert!(size_of::<Header>() == 72);
     assert!(size_of::<Object>() == 64);
+    assert!(size_of::<Bind>() == 16);
     assert!(size_of::<Birth>() == 16);
     assert!(size_of::<Exec>() == 64);
 };

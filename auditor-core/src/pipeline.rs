@@ -111,6 +111,7 @@ impl Pipeline {
             }
             Record::Object(header, object) => self.streams.handle_object(header, object, time),
             Record::End(header) => self.streams.handle_end(header, time),
+            Record::Bind(header, bind) => self.streams.handle_bind(header, bind, time),
             Record::Exit(header) => {
                 let key = ProcessKey {
                     pid: header.tgid,
@@ -118,7 +119,9 @@ impl Pipeline {
                 };
                 self.sessions.handle_exit(key, time);
             }
-            Record::Fork(..) | Record::Exec(..) | Record::Cgroup { .. } => return,
+            Record::Mapped(_) | Record::Fork(..) | Record::Exec(..) | Record::Cgroup { .. } => {
+                return;
+            }
         }
         self.pass_on(time, processes);
     }

@@ -3,7 +3,7 @@
 //! A record that is too short, or of a kind that is not known, is an error to be counted, never a panic.
 
 use auditor_common::record as layout;
-pub use auditor_common::record::{Birth, Exec, Header, Object};
+pub use auditor_common::record::{Bind, Birth, Exec, Header, Object};
 use thiserror::Error;
 
 /// One observation of the kernel side.
@@ -15,6 +15,10 @@ pub enum Record<'a> {
     Object(Header, Object),
     /// A stream's end was told to a process.
     End(Header),
+    /// The stream of a TLS session goes on as that of its connection.
+    Bind(Header, Bind),
+    /// A process mapped an executable file that is new.
+    Mapped(Header),
     /// A process was born.
     Fork(Header, Birth),
     /// A process runs another program.
@@ -39,6 +43,8 @@ impl Record<'_> {
             Self::Data(header, _)
             | Self::Object(header, _)
             | Self::End(header)
+            | Self::Bind(header, _)
+            | Self::Mapped(header)
             | Self::Fork(header, _)
             | Self::Exec(header, ..)
             | Self::Exit(header) => header.time,
@@ -88,6 +94,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
         layout::DATA => Ok(Record::Data(header, cursor.take(len)?)),
         layout::OBJECT => Ok(Record::Object(header, cursor.object()?)),
         layout::END => Ok(Record::End(header)),
+        layout::BIND => Ok(Record::Bind(header, cursor.bind()?)),
+        layout::MAPPED => Ok(Record::Mapped(header)),
         layout::FORK => Ok(Record::Fork(header, cursor.birth()?)),
         layout::EXEC => {
             let exec = cursor.exec()?;
@@ -204,9 +212,17 @@ impl<'a> Cursor<'a> {
             destination_port: self.u16()?,
             ip: self.u8()?,
             master: self.u8()?,
-            pad: self.u16()?,
+            binding: self.u8()?,
+            pad: self.u8()?,
             netns: self.u32()?,
             twin_inode: self.u32()?,
+        })
+    }
+
+    fn bind(&mut self) -> Result<Bind, RecordError> {
+        Ok(Bind {
+            stream: self.u64()?,
+            generation: self.u64()?,
         })
     }
 

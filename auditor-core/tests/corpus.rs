@@ -57,6 +57,7 @@ impl World for Known {
                 inode: None,
                 peer_inode: None,
                 socket,
+                tls: None,
             })
         })
     }
@@ -131,7 +132,6 @@ fn interaction(kind: Kind, outcome: Outcome, full: bool) -> Interaction {
             } else {
                 Transport::Stdio
             },
-            encrypted: false,
             client_side: Side::A,
             mcp_session_id: full.then(|| "topsecret".to_owned()),
             protocol_version: full.then(|| "2025-11-25".to_owned()),

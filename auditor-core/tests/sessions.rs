@@ -79,6 +79,7 @@ impl Play {
             inode: None,
             peer_inode: None,
             socket,
+            tls: None,
         };
         self.host.channels.borrow_mut().insert(id, channel);
         id

@@ -8,6 +8,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 pub(crate) mod number {
     pub(crate) const READ: u64 = 0;
     pub(crate) const WRITE: u64 = 1;
+    pub(crate) const MMAP: u64 = 9;
     pub(crate) const READV: u64 = 19;
     pub(crate) const WRITEV: u64 = 20;
     pub(crate) const SENDFILE: u64 = 40;
@@ -74,6 +75,11 @@ impl Call {
     #[inline(always)]
     pub(crate) fn arg3(&self) -> u64 {
         self.slot(7)
+    }
+
+    #[inline(always)]
+    pub(crate) fn arg4(&self) -> u64 {
+        self.slot(9)
     }
 
     /// The n-th word of `struct pt_regs`: r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs.

@@ -101,22 +101,23 @@ struct Copy {
 }
 
 #[map]
-static COPY: PerCpuArray<Copy> = PerCpuArray::with_max_entries(1, 0);
+static COPY: PerCpuArray<Copy> = PerCpuArray::with_max_entries(limit::SLOTS, 0);
 
 /// Copies the bytes from `skip` on. `header` describes the first of them.
 ///
-/// `LOOP` says whether the kernel has `bpf_loop`.
-#[inline(always)]
+/// `LOOP` says whether the kernel has `bpf_loop`. Out of line for the sake of the caller's stack.
+#[inline(never)]
 pub(crate) fn run<const LOOP: bool>(
     stream: &mut Stream,
     header: &Header,
     source: &Source,
     skip: u64,
+    mut slot: u32,
 ) {
-    let Some(copy) = COPY.get_ptr_mut(0) else {
+    let Some(copy) = COPY.get_ptr_mut(slot) else {
         return;
     };
-    // SAFETY: per CPU, and tracepoint programs do not interrupt each other on one CPU.
+    // SAFETY: per CPU, and a slot belongs to one program at a time.
     let copy = unsafe { &mut *copy };
     let stop = header.pos + source.left - skip;
     *copy = Copy {
@@ -132,7 +133,7 @@ pub(crate) fn run<const LOOP: bool>(
             bpf::bpf_loop(
                 limit::STEPS,
                 step_at as *mut c_void,
-                core::ptr::null_mut(),
+                (&raw mut slot).cast(),
                 0,
             )
         };
@@ -158,8 +159,9 @@ pub(crate) fn run<const LOOP: bool>(
     }
 }
 
-extern "C" fn step_at(_index: u32, _context: *mut c_void) -> i64 {
-    match COPY.get_ptr_mut(0) {
+extern "C" fn step_at(_index: u32, slot: *mut c_void) -> i64 {
+    // SAFETY: points to what `run` handed over.
+    match COPY.get_ptr_mut(unsafe { *slot.cast() }) {
         // SAFETY: as in `run`.
         Some(copy) => step(unsafe { &mut *copy }),
         None => 1,

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use auditor_common::{
     limit::{PAYLOADS, RING_BYTES},
-    record::{Header, flag},
+    record::{Header, Object, flag},
 };
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP},
@@ -13,7 +13,11 @@ use aya_ebpf::{
     maps::{LruHashMap, PerCpuArray, RingBuf},
 };
 
-use crate::kernel::{ids, now, process_start, task};
+use crate::{
+    kernel::{ids, now, process_start, task},
+    object::{self as objects, Target},
+    stream::fetch_add,
+};
 
 #[map]
 static RING: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
@@ -69,6 +73,29 @@ pub(crate) fn fixed<T: Copy + 'static>(header: &Header, part: &T) -> bool {
         let record = entry.as_mut_ptr();
         (&raw mut (*record).header).write(*header);
         (&raw mut (*record).part).write(*part);
+    }
+    entry.submit(0);
+    count(WRITTEN, 1);
+    true
+}
+
+/// Emits a header and what the stream of `target` is, told at the header's end of it.
+#[inline(always)]
+pub(crate) fn object(header: &Header, target: &Target) -> bool {
+    #[repr(C)]
+    struct Record {
+        header: Header,
+        object: Object,
+    }
+    let Some(mut entry) = RING.reserve::<Record>(0) else {
+        refuse(0);
+        return false;
+    };
+    // SAFETY: the entry has room for a record, and both parts are plain data that is written whole.
+    unsafe {
+        let record = entry.as_mut_ptr();
+        (&raw mut (*record).header).write(*header);
+        objects::describe(target, header.end, &mut (*record).object);
     }
     entry.submit(0);
     count(WRITTEN, 1);
@@ -184,7 +211,7 @@ fn refuse(bytes: u64) {
 #[inline(always)]
 fn count(index: u32, amount: u64) {
     if let Some(counter) = COUNTS.get_ptr_mut(index) {
-        // SAFETY: per CPU.
-        unsafe { *counter += amount };
+        // SAFETY: a word that is only changed by `fetch_add`.
+        fetch_add(unsafe { &mut *counter }, amount);
     }
 }

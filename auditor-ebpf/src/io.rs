@@ -3,7 +3,10 @@
 //! Covers the whole read and write family. What moves bytes without showing them (`splice`, `sendfile`, messages in
 //! lists) is told as unheard. Calls by 32-bit programs are not seen.
 
-use auditor_common::record::{self, end, flag};
+use auditor_common::{
+    limit::SLOTS,
+    record::{self, end, flag},
+};
 use aya_ebpf::{
     macros::{btf_tracepoint, map},
     maps::PerCpuArray,
@@ -16,6 +19,9 @@ use crate::{
     emit,
     kernel::{ids, is_self, read_user},
     object::{self, Target},
+    process,
+    session::{self, Session},
+    slot,
     stream::{self, Action, Stream},
 };
 
@@ -41,16 +47,18 @@ pub fn sys_exit_bounded(context: BtfTracePointContext) -> i32 {
     0
 }
 
-/// What one system call moves. In a map, where the verifier does not follow its values, and not on the stack.
+/// What one call moves. In a map, where the verifier does not follow its values, and not on the stack.
 #[repr(C)]
-struct Work {
-    target: Target,
-    source: Source,
+pub(crate) struct Work {
+    pub(crate) target: Target,
+    pub(crate) source: Source,
     header: record::Header,
+    /// See [`slot`].
+    slot: u32,
 }
 
 #[map]
-static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
+static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(SLOTS, 0);
 
 #[inline(always)]
 fn handle<const LOOP: bool>(call: Call) {
@@ -87,6 +95,7 @@ fn handle<const LOOP: bool>(call: Call) {
         | number::SENDMMSG => {
             return unusual::<LOOP>(call, number);
         }
+        number::MMAP => return process::mapped(call),
         _ => return,
     };
     if ret > 0 {
@@ -102,7 +111,7 @@ fn handle<const LOOP: bool>(call: Call) {
         let fd = call.arg0() as u32;
         if side == end::READ && flags & MSG_TRUNC != 0 {
             moved_unheard(fd, side, span);
-        } else if let Some(work) = work() {
+        } else if let Some(work) = work(slot::TRACEPOINT) {
             work.source = source;
             moved::<LOOP>(work, fd, side, span);
         }
@@ -111,47 +120,76 @@ fn handle<const LOOP: bool>(call: Call) {
     }
 }
 
+/// The work of the program that has this slot on this CPU.
 #[inline(always)]
-fn work() -> Option<&'static mut Work> {
-    // SAFETY: per CPU, and tracepoint programs do not interrupt each other on one CPU.
-    WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
+pub(crate) fn work(slot: u32) -> Option<&'static mut Work> {
+    // SAFETY: per CPU, and a slot belongs to one program at a time.
+    let work = WORK.get_ptr_mut(slot).map(|work| unsafe { &mut *work })?;
+    work.slot = slot;
+    Some(work)
 }
 
-/// Bytes moved that can be read from the program's memory.
-///
-/// Kept out of line: it is large, and called from two places.
-#[inline(never)]
+/// Bytes moved on a descriptor that can be read from the program's memory.
+#[inline(always)]
 fn moved<const LOOP: bool>(work: &mut Work, fd: u32, side: u8, span: u64) {
-    if is_self(ids().0) || !object::locate(fd, side, &mut work.target) {
-        return;
+    if object::locate(fd, side, &mut work.target) && !is_self(ids().0) {
+        let mut handle = 0;
+        if work.target.object == record::object::TCP {
+            handle = session::note_socket(&work.target, side, &work.source);
+        }
+        take::<LOOP>(work, side, span);
+        if handle != 0
+            && let Some(session) = session::find(&session::key(handle))
+        {
+            tell_moved(work, session);
+        }
     }
+}
+
+/// Bytes moved on the stream of `work` that can be read from the program's memory.
+///
+/// Kept out of line: it is large, and called from several places.
+#[inline(never)]
+pub(crate) fn take<const LOOP: bool>(work: &mut Work, side: u8, span: u64) {
     let Some(stream) = stream::of(&work.target) else {
         return;
     };
     let pos = stream.advance(&work.target, side, span);
-    let action = stream.judge::<LOOP>(&work.target, side, pos, span, &work.source);
-    if action == Action::Nothing {
+    let action = stream.judge::<LOOP>(&work.target, side, pos, span, &work.source, work.slot);
+    if action == Action::NOTHING {
         return;
     }
     work.header = describe(stream, &work.target, side);
     announce(stream, &work.target, &mut work.header);
     work.header.pos = pos;
     work.header.span = span as u32;
-    match action {
-        Action::Copy { from } => {
-            let skip = from - pos;
-            if skip != 0 {
-                work.header.span = skip as u32;
-                emit::bare(&work.header);
-                work.header.pos = from;
-            }
-            work.header.flags |= stream.take_flags();
-            work.header.lost = stream.lost;
-            stream.lost = 0;
-            copy::run::<LOOP>(stream, &work.header, &work.source, skip);
+    if action == Action::TESTIFY {
+        emit::bare(&work.header);
+        return;
+    }
+    let skip = action.from() - pos;
+    if skip != 0 {
+        work.header.span = skip as u32;
+        emit::bare(&work.header);
+        work.header.pos += skip;
+    }
+    work.header.flags |= stream.take_flags();
+    work.header.lost = stream.lost;
+    stream.lost = 0;
+    copy::run::<LOOP>(stream, &work.header, &work.source, skip, work.slot);
+}
+
+/// Tells what the connection is on which a session's streams go on, before anything else of it comes.
+#[inline(never)]
+pub(crate) fn tell_moved(work: &mut Work, session: &mut Session) {
+    for side in [end::WRITE, end::READ] {
+        if !session.take_moved(side) {
+            continue;
         }
-        _ => {
-            emit::bare(&work.header);
+        work.target = session.target(side);
+        if let Some(stream) = stream::find(work.target.stream) {
+            work.header = describe(stream, &work.target, side);
+            announce(stream, &work.target, &mut work.header);
         }
     }
 }
@@ -159,7 +197,9 @@ fn moved<const LOOP: bool>(work: &mut Work, fd: u32, side: u8, span: u64) {
 /// Bytes moved that cannot be read.
 #[inline(never)]
 fn moved_unheard(fd: u32, side: u8, span: u64) {
-    let Some(work) = work() else { return };
+    let Some(work) = work(slot::TRACEPOINT) else {
+        return;
+    };
     if is_self(ids().0) || !object::locate(fd, side, &mut work.target) {
         return;
     }
@@ -193,7 +233,7 @@ fn unusual<const LOOP: bool>(call: Call, number: u64) {
     let span = call.ret as u64;
     match number {
         number::VMSPLICE => {
-            if let Some(work) = work() {
+            if let Some(work) = work(slot::TRACEPOINT) {
                 work.source = Source::vector(call.arg1(), call.arg2(), span);
                 // At a pipe's reading end it maps pages out of the pipe, which nobody does.
                 moved::<LOOP>(work, call.arg0() as u32, end::WRITE, span);
@@ -269,6 +309,9 @@ pub(crate) fn describe(stream: &Stream, target: &Target, side: u8) -> record::He
     header.end = side;
     header.object = target.object;
     header.flags = stream.flags();
+    if target.object == record::object::TLS && target.binding == record::binding::NONE {
+        header.flags |= flag::UNBOUND;
+    }
     header.stream = target.stream;
     header.generation = stream.generation;
     header.epoch = stream.epoch;
@@ -283,7 +326,7 @@ pub(crate) fn announce(stream: &mut Stream, target: &Target, header: &mut record
         return;
     }
     header.kind = record::OBJECT;
-    if emit::fixed(header, &object::describe(target, header.end)) {
+    if emit::object(header, target) {
         stream.announced |= bit;
     }
     header.kind = record::DATA;

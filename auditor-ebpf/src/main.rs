@@ -20,8 +20,11 @@ mod object;
 mod process;
 mod scan;
 mod seed;
+mod session;
+mod slot;
 mod stream;
 mod tcp;
+mod tls;
 mod uring;
 
 /// What the kernel wants to hear before it lends its tracing helpers.

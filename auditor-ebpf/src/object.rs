@@ -3,7 +3,7 @@
 //! A stream is one direction of one kernel object. Its key is an address (pipe, sending socket, writing end of a
 //! pty), or for TCP a hash of the flow, so that both ends of a connection on this host name the same stream.
 
-use auditor_common::record::{Object, end, object};
+use auditor_common::record::{Object, binding, end, object};
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 
 use crate::kernel::{Typed, offset, read, seed};
@@ -24,6 +24,9 @@ const TTY_MAJORS: core::ops::RangeInclusive<u32> = 4..=143;
 /// Majors of pty slaves: 136 to 143.
 const PTS_MAJORS: core::ops::RangeInclusive<u32> = 136..=143;
 
+/// Difference between the key of a TCP stream and that of the plaintext on it.
+pub(crate) const LAYER: u64 = 0x5bd1_e995_9e37_79b9;
+
 /// A stream, and the object behind it.
 #[derive(Clone, Copy)]
 pub(crate) struct Target {
@@ -41,6 +44,8 @@ pub(crate) struct Target {
     pub(crate) object: u8,
     /// For a pty: whether the sender is the master.
     pub(crate) master: bool,
+    /// For a TLS session, see [`binding`].
+    pub(crate) binding: u8,
 }
 
 /// Addresses of a TCP socket, from its own point of view.
@@ -151,6 +156,7 @@ fn pipe(file: u64, inode: u64) -> Option<Target> {
         file,
         object: object::PIPE,
         master: false,
+        binding: 0,
     })
 }
 
@@ -189,6 +195,7 @@ fn unix(sock: u64, file: u64, inode: u64, side: u8) -> Option<Target> {
         file,
         object: object::UNIX,
         master: false,
+        binding: 0,
     })
 }
 
@@ -223,6 +230,7 @@ fn tcp(sock: u64, file: u64, side: u8) -> Target {
         file,
         object: object::TCP,
         master: false,
+        binding: 0,
     }
 }
 
@@ -251,13 +259,14 @@ fn pty(file: u64, device: u32, side: u8) -> Option<Target> {
         file,
         object: object::PTY,
         master,
+        binding: 0,
     })
 }
 
-/// What the daemon is told of a stream, seen at one of its ends.
+/// What the daemon is told of a stream, seen at one of its ends. In place, for the sake of the stack.
 #[inline(always)]
-pub(crate) fn describe(target: &Target, side: u8) -> Object {
-    let mut told = Object {
+pub(crate) fn describe(target: &Target, side: u8, told: &mut Object) {
+    *told = Object {
         twin: target.twin,
         inode: target.inode,
         ..Object::default()
@@ -271,26 +280,33 @@ pub(crate) fn describe(target: &Target, side: u8) -> Object {
     if target.object == object::TCP {
         let inode: u64 = read(target.file, offset!(file_inode));
         told.inode = read(inode, offset!(inode_number));
+    }
+    if target.object == object::TCP || is_connected(target, side) {
+        told.binding = target.binding;
         let flow = flow(target.sock);
-        let (from, to) = if side == end::WRITE {
-            (
-                (flow.local, flow.local_port),
-                (flow.remote, flow.remote_port),
-            )
+        let (local, remote) = (bytes(flow.local), bytes(flow.remote));
+        if side == end::WRITE {
+            told.source = local;
+            told.destination = remote;
+            told.source_port = flow.local_port;
+            told.destination_port = flow.remote_port;
         } else {
-            (
-                (flow.remote, flow.remote_port),
-                (flow.local, flow.local_port),
-            )
-        };
-        told.source = bytes(from.0);
-        told.destination = bytes(to.0);
-        told.source_port = from.1;
-        told.destination_port = to.1;
+            told.source = remote;
+            told.destination = local;
+            told.source_port = flow.remote_port;
+            told.destination_port = flow.local_port;
+        }
         told.ip = flow.ip & !Flow::LOOPBACK;
         told.netns = flow.netns;
     }
-    told
+}
+
+/// Whether the socket of a TLS session is still the one that it was bound to: another may be at its address.
+#[inline(never)]
+fn is_connected(target: &Target, side: u8) -> bool {
+    target.object == object::TLS
+        && target.binding != binding::NONE
+        && flow(target.sock).key(side == end::READ) ^ LAYER == target.stream
 }
 
 #[inline(always)]
@@ -370,7 +386,7 @@ impl Flow {
 
 /// Spreads two words over one (the finaliser of MurmurHash3, twice).
 #[inline(always)]
-fn mix(a: u64, b: u64) -> u64 {
+pub(crate) fn mix(a: u64, b: u64) -> u64 {
     let mut x = a ^ b.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x ^= x >> 33;
     x = x.wrapping_mul(0xff51_afd7_ed55_8ccd);

@@ -1,4 +1,4 @@
-//! Births, programs and ends of processes; new cgroups.
+//! Births, programs and ends of processes; files that they execute; new cgroups.
 
 use core::ffi::c_void;
 
@@ -9,13 +9,15 @@ use auditor_common::{
 use aya_ebpf::{
     helpers::generated as bpf,
     macros::{btf_tracepoint, map},
-    maps::PerCpuArray,
+    maps::{LruHashMap, PerCpuArray},
     programs::BtfTracePointContext,
 };
 
 use crate::{
+    arch::Call,
     emit,
     kernel::{offset, process_start, read, task},
+    object,
 };
 
 /// Longest name of a directory entry, with its NUL.
@@ -90,6 +92,39 @@ pub fn sched_process_exec(_context: BtfTracePointContext) -> i32 {
         (size_of::<Header>() + size_of::<Exec>()) as u32 + len,
     );
     0
+}
+
+/// Executable files that were told, by (inode, device).
+#[map]
+static MAPPED: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(16_384, 0);
+
+const PROT_EXEC: u64 = 4;
+const MAP_ANONYMOUS: u64 = 0x20;
+
+/// `mmap` returns: an executable file that is new is told, for it may hold a TLS stack.
+#[inline(never)]
+pub(crate) fn mapped(call: Call) {
+    if call.ret <= 0 || call.arg2() & PROT_EXEC == 0 || call.arg3() & MAP_ANONYMOUS != 0 {
+        return;
+    }
+    let file = object::file(call.arg4() as u32);
+    let inode: u64 = read(file, offset!(file_inode));
+    let super_block: u64 = read(inode, offset!(inode_super));
+    let id = [
+        read(inode, offset!(inode_number)),
+        u64::from(read::<u32>(super_block, offset!(super_device))),
+    ];
+    // SAFETY: the value is a plain number.
+    if unsafe { MAPPED.get(&id) }.is_some() {
+        return;
+    }
+    let mut header = emit::header(record::MAPPED);
+    header.stream = id[0];
+    header.generation = id[1];
+    header.pos = call.ret as u64;
+    if emit::bare(&header) {
+        let _ = MAPPED.insert(&id, &1, 0);
+    }
 }
 
 /// `TP_PROTO(struct cgroup *cgrp, const char *path)`.

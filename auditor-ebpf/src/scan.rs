@@ -5,6 +5,7 @@
 
 use core::ffi::c_void;
 
+use auditor_common::limit::SLOTS;
 use aya_ebpf::{helpers::generated as bpf, macros::map, maps::PerCpuArray};
 
 use crate::{copy::Source, object::Target, stream, stream::Stream};
@@ -46,20 +47,21 @@ struct Search {
 }
 
 #[map]
-static SEARCH: PerCpuArray<Search> = PerCpuArray::with_max_entries(1, 0);
+static SEARCH: PerCpuArray<Search> = PerCpuArray::with_max_entries(SLOTS, 0);
 
-/// Looks for signs of MCP in `span` bytes of `source`.
-#[inline(always)]
+/// Looks for signs of MCP in `span` bytes of `source`. Out of line for the sake of the caller's stack.
+#[inline(never)]
 pub(crate) fn look<const LOOP: bool>(
     stream: &mut Stream,
     target: &Target,
     span: u64,
     source: &Source,
+    mut slot: u32,
 ) -> Sign {
-    let Some(search) = SEARCH.get_ptr_mut(0) else {
+    let Some(search) = SEARCH.get_ptr_mut(slot) else {
         return Sign::None;
     };
-    // SAFETY: per CPU, and tracepoint programs do not interrupt each other on one CPU.
+    // SAFETY: per CPU, and a slot belongs to one program at a time.
     let search = unsafe { &mut *search };
     search.source = *source;
     search.budget = if span <= BLOCK || (span <= WHOLE && stream.take_scan_credit(span)) {
@@ -87,7 +89,7 @@ pub(crate) fn look<const LOOP: bool>(
     if search.budget != 0 && search.strong == 0 {
         if LOOP {
             // SAFETY: `block_at` has the form that the helper calls.
-            unsafe { bpf::bpf_loop(BLOCKS, block_at as *mut c_void, core::ptr::null_mut(), 0) };
+            unsafe { bpf::bpf_loop(BLOCKS, block_at as *mut c_void, (&raw mut slot).cast(), 0) };
         } else {
             for _ in 0..BLOCKS_BOUNDED {
                 if block(search) != 0 {
@@ -111,8 +113,9 @@ const HTTP: u32 = u32::from_le_bytes(*b"HTTP");
 const DELETE: u32 = u32::from_le_bytes(*b"DELE");
 const PRI: u32 = u32::from_le_bytes(*b"PRI ");
 
-extern "C" fn block_at(_index: u32, _context: *mut c_void) -> i64 {
-    match SEARCH.get_ptr_mut(0) {
+extern "C" fn block_at(_index: u32, slot: *mut c_void) -> i64 {
+    // SAFETY: points to what `look` handed over.
+    match SEARCH.get_ptr_mut(unsafe { *slot.cast() }) {
         // SAFETY: as in `look`.
         Some(search) => block(unsafe { &mut *search }),
         None => 1,

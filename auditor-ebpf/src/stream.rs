@@ -59,18 +59,35 @@ pub(crate) struct Stream {
     /// Bit per end: its [`Object`](auditor_common::record::Object) was told.
     pub(crate) announced: u8,
     is_trial_left: u8,
-    pad: [u8; 6],
+    /// Chunks in a row that did not begin with a TLS record, up to [`NOT_TLS`].
+    tls: u8,
+    pad: [u8; 5],
 }
 
-/// What to do with bytes that moved.
+/// Chunks without a TLS record after which none is expected any more.
+const NOT_TLS: u8 = 64;
+
+/// What to do with bytes that moved: a word, so that Linux 6.1 sees every part of it set on every way.
 #[derive(Clone, Copy, Eq, PartialEq)]
-pub(crate) enum Action {
+pub(crate) struct Action(u64);
+
+impl Action {
     /// Nothing.
-    Nothing,
+    pub(crate) const NOTHING: Self = Self(u64::MAX);
     /// Tell that they moved.
-    Testify,
+    pub(crate) const TESTIFY: Self = Self(u64::MAX - 1);
+
     /// Copy them from this position on; testify for what is before.
-    Copy { from: u64 },
+    #[inline(always)]
+    fn copy(from: u64) -> Self {
+        Self(from)
+    }
+
+    /// Where to copy from. Asked only when it is none of the others.
+    #[inline(always)]
+    pub(crate) fn from(self) -> u64 {
+        self.0
+    }
 }
 
 /// The stream behind `target`, remembered from now on. Out of line for the sake of the caller's stack.
@@ -93,8 +110,14 @@ pub(crate) fn of(target: &Target) -> Option<&'static mut Stream> {
 /// Remembers a stream that existed before the probes.
 #[inline(always)]
 pub(crate) fn remember(target: &Target, is_unaligned: bool) {
-    let stream = Stream::new(target.inode, is_unaligned);
-    let _ = STREAMS.insert(&target.stream, &stream, u64::from(BPF_NOEXIST));
+    create(target.stream, target.inode, is_unaligned);
+}
+
+/// Remembers a stream, unless it is remembered. Out of line for the sake of the caller's stack.
+#[inline(never)]
+pub(crate) fn create(key: u64, inode: u64, is_unaligned: bool) {
+    let stream = Stream::new(inode, is_unaligned);
+    let _ = STREAMS.insert(&key, &stream, u64::from(BPF_NOEXIST));
 }
 
 /// The stream with this key, if it is remembered.
@@ -134,7 +157,8 @@ impl Stream {
             strikes: 0,
             announced: 0,
             is_trial_left: 1,
-            pad: [0; 6],
+            tls: 0,
+            pad: [0; 5],
         }
     }
 
@@ -143,6 +167,9 @@ impl Stream {
     pub(crate) fn advance(&mut self, target: &Target, side: u8, span: u64) -> u64 {
         let index = usize::from(side & 1);
         if target.object != object::TCP {
+            if target.object == object::TLS && side == end::WRITE && self.pos[0] == 0 {
+                self.follow_reader();
+            }
             return fetch_add(&mut self.pos[index], span);
         }
         let field = if side == end::WRITE {
@@ -169,6 +196,55 @@ impl Stream {
         stop - span
     }
 
+    /// Lets the writer count on from where the reader is, where neither was seen from the beginning.
+    #[inline(always)]
+    fn follow_reader(&mut self) {
+        if self.is_unaligned != 0 {
+            self.pos[0] = self.pos[1];
+        }
+    }
+
+    /// Takes over what a session's stream was before it was bound, seen at the end `side`.
+    #[inline(always)]
+    pub(crate) fn adopt(&mut self, unbound: &Self, side: u8) {
+        let index = usize::from(side & 1);
+        self.pos[index] = unbound.pos[index];
+        if self.judged < unbound.judged {
+            self.judged = unbound.judged;
+        }
+        if self.captured < unbound.captured {
+            self.captured = unbound.captured;
+        }
+        if self.epoch < unbound.epoch {
+            self.epoch = unbound.epoch;
+        }
+        self.is_capturing |= unbound.is_capturing;
+        self.pending |= unbound.pending;
+        self.lost += unbound.lost;
+    }
+
+    /// Notes that the positions of the two ends cannot be compared.
+    #[inline(always)]
+    pub(crate) fn disalign(&mut self) {
+        self.is_unaligned = 1;
+    }
+
+    /// Whether chunks are to be looked at for TLS records: not on a stream that began with something else.
+    #[inline(always)]
+    pub(crate) fn may_be_tls(&self) -> bool {
+        self.tls < NOT_TLS
+    }
+
+    /// Notes whether a chunk began with a TLS record.
+    #[inline(always)]
+    pub(crate) fn note_tls(&mut self, is_record: bool) {
+        if is_record {
+            self.tls = 0;
+        } else if self.tls < NOT_TLS {
+            self.tls += 1;
+        }
+    }
+
     /// Position after everything that moved so far; 0 where the two ends cannot be compared.
     #[inline(always)]
     pub(crate) fn position(&self) -> u64 {
@@ -181,6 +257,14 @@ impl Stream {
         }
     }
 
+    /// Whether it is not known which bytes a reader reads.
+    #[inline(always)]
+    fn is_reader_lost(&self, target: &Target) -> bool {
+        // The writing end of a TLS session may be on another host: then the reader's count is the only one.
+        target.object == object::PTY
+            || (self.is_unaligned != 0 && (target.object != object::TLS || self.pos[0] != 0))
+    }
+
     /// Decides what to do with `span` bytes at `pos`, which can be read from `source`.
     #[inline(always)]
     pub(crate) fn judge<const LOOP: bool>(
@@ -190,14 +274,15 @@ impl Stream {
         pos: u64,
         span: u64,
         source: &Source,
+        slot: u32,
     ) -> Action {
         let stop = pos + span;
-        if side == end::READ && (self.is_unaligned != 0 || target.object == object::PTY) {
+        if side == end::READ && self.is_reader_lost(target) {
             // Which bytes these are is not known: only that the process reads here.
             return if self.is_capturing != 0 {
-                Action::Testify
+                Action::TESTIFY
             } else {
-                Action::Nothing
+                Action::NOTHING
             };
         }
         if self.is_capturing != 0 {
@@ -208,20 +293,20 @@ impl Stream {
             self.strikes = self.strikes.saturating_add(1);
         }
         if stop <= self.judged {
-            return Action::Nothing;
+            return Action::NOTHING;
         }
         self.judged = stop;
-        let sign = scan::look::<LOOP>(self, target, span, source);
+        let sign = scan::look::<LOOP>(self, target, span, source, slot);
         if self.is_convincing(sign) {
             self.is_capturing = 1;
             self.epoch += 1;
         } else if stop - self.origin > limit::PROBE_BYTES {
             self.pending |= flag::SKIPPED;
-            return Action::Nothing;
+            return Action::NOTHING;
         }
         self.captured = pos;
         self.hole = [0; 2];
-        Action::Copy { from: pos }
+        Action::copy(pos)
     }
 
     /// Where to go on copying: not what the other end has copied already, unless part of it was lost there.
@@ -233,19 +318,17 @@ impl Stream {
                 self.hole = [0; 2];
             }
             if is_inside {
-                return Action::Copy { from: pos };
+                return Action::copy(pos);
             }
         }
         if stop <= self.captured {
-            return Action::Testify;
+            return Action::TESTIFY;
         }
-        Action::Copy {
-            from: if pos > self.captured {
-                pos
-            } else {
-                self.captured
-            },
-        }
+        Action::copy(if pos > self.captured {
+            pos
+        } else {
+            self.captured
+        })
     }
 
     /// Notes that everything up to `stop` was copied or lost.
@@ -350,7 +433,7 @@ impl Stream {
 ///
 /// The BPF target has no such method on atomics, for lack of compare-and-swap in its oldest instruction set.
 #[inline(always)]
-fn fetch_add(counter: &mut u64, amount: u64) -> u64 {
+pub(crate) fn fetch_add(counter: &mut u64, amount: u64) -> u64 {
     let mut value = amount;
     // SAFETY: an aligned word of a map value, which is only ever changed this way.
     unsafe {

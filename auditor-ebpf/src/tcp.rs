@@ -8,7 +8,8 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crate::{
     emit,
     kernel::{offset, read},
-    object as objects, stream,
+    object::{self as objects, LAYER},
+    session, stream,
 };
 
 const SOCK_STREAM: u16 = 1;
@@ -25,21 +26,29 @@ pub fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
     if read::<u16>(sock, offset!(sock_type)) != SOCK_STREAM {
         return 0;
     }
-    if new == TCP_ESTABLISHED && old == TCP_SYN_SENT {
-        // The connecting end is first: nothing has moved yet.
+    if new == TCP_ESTABLISHED {
         let flow = objects::flow(sock);
-        stream::forget(flow.key(false));
-        stream::forget(flow.key(true));
+        let (out, back) = (flow.key(false), flow.key(true));
+        if old == TCP_SYN_SENT {
+            // The connecting end is first: nothing has moved yet.
+            for key in [out, back, out ^ LAYER, back ^ LAYER] {
+                stream::forget(key);
+            }
+            session::forget_connection(out, back);
+        }
+        session::note_connection(out, back);
     } else if new == TCP_CLOSE {
         let flow = objects::flow(sock);
-        close(flow.key(false), flow.key(true));
+        let (out, back) = (flow.key(false), flow.key(true));
+        close(out, back, object::TCP);
+        close(out ^ LAYER, back ^ LAYER, object::TLS);
     }
     0
 }
 
 /// Tells that nothing more goes out on a stream.
-#[inline(always)]
-fn close(out: u64, back: u64) {
+#[inline(never)]
+fn close(out: u64, back: u64, kind: u8) {
     let Some(stream) = stream::find(out) else {
         return;
     };
@@ -48,7 +57,7 @@ fn close(out: u64, back: u64) {
     }
     let mut header = emit::header(record::END);
     header.end = end::WRITE;
-    header.object = object::TCP;
+    header.object = kind;
     header.stream = out;
     header.generation = stream.generation;
     header.pos = stream.position();

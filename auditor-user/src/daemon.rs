@@ -24,7 +24,7 @@ use crate::{
     host,
     metrics::{self, Metrics},
     output::Output,
-    probe::{Counts, KernelSide},
+    probe::{Counts, Enrolment, KernelSide, Loaded, Request},
     workload::{Cgroups, Hasher, Table},
 };
 
@@ -72,6 +72,8 @@ struct Daemon {
     output: Output,
     recording: Option<Recording>,
     coverage: Coverage,
+    /// None in a replay.
+    enrolment: Option<Enrolment>,
     data_dir: Option<PathBuf>,
     malformed: u64,
     failed: u64,
@@ -85,7 +87,12 @@ struct Daemon {
 /// When the host cannot be audited, or a file cannot be opened.
 pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     let clock = Clock::read();
-    let (mut kernel, ring, probes) = KernelSide::load(options.config.ring_bytes)
+    let Loaded {
+        mut kernel,
+        ring,
+        mut enroller,
+        probes,
+    } = KernelSide::load(options.config.ring_bytes)
         .context("this host cannot be audited; `mcp-auditor doctor` says what is missing")?;
     for probe in probes.iter().filter(|probe| probe.obstacle.is_some()) {
         tracing::warn!(
@@ -96,6 +103,10 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         );
     }
     let mut batches = capture::start(ring).context("cannot start the capture thread")?;
+    enroller.enroll_present();
+    let enrolment = enroller
+        .start()
+        .context("cannot start the enrolment thread")?;
     let hasher = Hasher::start().context("cannot start the hashing thread")?;
     let mut table = Table::new(clock.boot, Cgroups::of_host(), Some(hasher));
     table.fill();
@@ -105,6 +116,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         .map(|path| Recording::create(path, clock))
         .transpose()?;
     let mut daemon = Daemon::new(&options, table, clock, output, recording);
+    daemon.enrolment = Some(enrolment);
     daemon.record_processes()?;
     let (counters, registry) = Metrics::registered();
     if let Some(address) = options.config.metrics {
@@ -210,6 +222,7 @@ impl Daemon {
             output,
             recording,
             coverage: Coverage::default(),
+            enrolment: None,
             data_dir: options.data_dir.clone(),
             malformed: 0,
             failed: 0,
@@ -266,12 +279,33 @@ impl Daemon {
             Record::Data(header, _) | Record::Object(header, _) | Record::End(header) => {
                 self.table.ensure(header)
             }
+            Record::Bind(..) => {}
+            Record::Mapped(header) => self.enroll(Request::Mapping {
+                pid: header.tgid,
+                address: header.pos,
+                file: (header.stream, header.generation),
+            }),
             Record::Fork(header, birth) => self.table.handle_fork(header, birth),
-            Record::Exec(header, exec, strings) => self.table.handle_exec(header, exec, strings),
+            Record::Exec(header, exec, strings) => {
+                self.table.handle_exec(header, exec, strings);
+                self.enroll(Request::Program {
+                    pid: header.tgid,
+                    file: (exec.inode, u64::from(exec.device)),
+                });
+            }
             Record::Exit(header) => self.table.handle_exit(header, time),
             Record::Cgroup { id, path, .. } => self.table.handle_cgroup(*id, path),
         }
         self.pipeline.handle_record(&record, time, &self.table);
+    }
+
+    /// Has a file searched for TLS stacks.
+    fn enroll(&mut self, request: Request) {
+        if let Some(enrolment) = &self.enrolment
+            && !enrolment.request(request)
+        {
+            tracing::warn!(?request, "too many files wait to be searched for TLS");
+        }
     }
 
     /// Does what is due, and writes what is ready.

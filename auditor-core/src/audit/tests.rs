@@ -40,6 +40,7 @@ impl World for Host {
             inode: None,
             peer_inode: None,
             socket,
+            tls: None,
         }))
     }
 
@@ -103,7 +104,6 @@ pub(crate) fn call() -> Interaction {
         session: Arc::new(Session {
             id: 1,
             transport: Transport::Stdio,
-            encrypted: false,
             client_side: Side::A,
             mcp_session_id: Some("secret-session".into()),
             protocol_version: None,

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     key::{ChannelId, ProcessKey},
     mcp::{Direction, Kind, Part, Peer, Transport},
+    stream::Binding,
 };
 
 /// OCSF's place for what it has no field for.
@@ -31,6 +32,7 @@ struct Mcp<'a> {
     protocol_version: Option<&'a str>,
     transport: &'static str,
     encrypted: bool,
+    binding: Option<BindingView>,
     channel: Option<Shown<ChannelId>>,
     session: Shown<SessionUid<'a>>,
     session_id_hash: Option<&'a str>,
@@ -111,11 +113,29 @@ struct Message<'a> {
     body: Option<Text<'a>>,
 }
 
+/// How the plaintext was bound to its connection, and how far that is proven.
+#[derive(Serialize)]
+struct BindingView {
+    method: &'static str,
+    certainty: &'static str,
+}
+
+fn binding(binding: Binding) -> BindingView {
+    let (method, certainty) = match binding {
+        Binding::None => ("none", "none"),
+        Binding::Object => ("connection_object", "proven"),
+        Binding::Call => ("same_call", "proven"),
+        Binding::Record => ("record_length", "inferred"),
+    };
+    BindingView { method, certainty }
+}
+
 /// Who was seen moving the messages.
 struct Witnesses<'a>(&'a AuditEvent);
 
 impl Serialize for Witnesses<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_tls = tls(self.0).is_some();
         serializer.collect_seq(self.0.witnesses.iter().map(|witness| {
             let ProcessKey { pid, start } = witness.actor.process;
             WitnessView {
@@ -123,9 +143,11 @@ impl Serialize for Witnesses<'_> {
                     PartName::Request => "request",
                     PartName::Response => "response",
                 },
-                end: match witness.end {
-                    End::Write => "write",
-                    End::Read => "read",
+                end: match (witness.end, is_tls) {
+                    (End::Write, false) => "write",
+                    (End::Read, false) => "read",
+                    (End::Write, true) => "tls_write",
+                    (End::Read, true) => "tls_read",
                 },
                 channel: Shown(witness.channel),
                 pid,
@@ -152,6 +174,10 @@ struct Gap {
     bytes_lost: u64,
     discarded: u64,
     cause: &'static str,
+}
+
+fn tls(event: &AuditEvent) -> Option<Binding> {
+    event.channel.as_ref()?.tls
 }
 
 impl<'a> Unmapped<'a> {
@@ -183,7 +209,8 @@ impl<'a> Unmapped<'a> {
                 target: interaction.target.as_deref(),
                 protocol_version: interaction.protocol_version.as_deref(),
                 transport: transport(session.transport),
-                encrypted: session.encrypted,
+                encrypted: tls(event).is_some(),
+                binding: tls(event).map(binding),
                 channel: channel.map(Shown),
                 session: Shown(SessionUid(&event.settings.run, session.id)),
                 session_id_hash: event.session_hash.as_deref(),

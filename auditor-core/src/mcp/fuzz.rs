@@ -254,6 +254,7 @@ impl World for Strangers {
             inode: None,
             peer_inode: None,
             socket: None,
+            tls: None,
         }))
     }
 

@@ -103,8 +103,6 @@ pub struct Session {
     pub id: u64,
     /// What carries it.
     pub transport: Transport,
-    /// Whether it was read inside TLS.
-    pub encrypted: bool,
     /// The side of the request's channel on which the MCP client is.
     pub client_side: Side,
     /// `Mcp-Session-Id`, or the legacy `sessionId`; secret, to be hashed before it goes anywhere.

@@ -84,7 +84,6 @@ impl Live {
             info: Arc::new(Session {
                 id,
                 transport,
-                encrypted: false,
                 client_side: Side::A,
                 mcp_session_id: None,
                 protocol_version: None,

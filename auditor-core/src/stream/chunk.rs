@@ -19,6 +19,22 @@ pub struct Channel {
     pub peer_inode: Option<u64>,
     /// Addresses, for TCP.
     pub socket: Option<Socket>,
+    /// For the plaintext of a TLS session, how it was bound to its connection.
+    pub tls: Option<Binding>,
+}
+
+/// How a TLS session was bound to its TCP connection.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Binding {
+    /// Not at all: the other end is not known.
+    #[default]
+    None,
+    /// The library's own object of the connection names the socket.
+    Object,
+    /// The socket was used inside the library's call.
+    Call,
+    /// The thread moved a TLS record of just this length next.
+    Record,
 }
 
 /// Kinds of channels.
@@ -30,7 +46,7 @@ pub enum ChannelKind {
     Unix,
     /// A pseudo-terminal: end A is the master.
     Pty,
-    /// A TCP connection.
+    /// A TCP connection, or a TLS session on one.
     Tcp,
 }
 

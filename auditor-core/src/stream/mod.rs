@@ -9,6 +9,7 @@ mod streams;
 mod testimony;
 #[cfg(test)]
 mod tests;
+mod unbound;
 
-pub use chunk::{Channel, ChannelKind, Chunk, Content, EndCause, GapCause, Socket};
+pub use chunk::{Binding, Channel, ChannelKind, Chunk, Content, EndCause, GapCause, Socket};
 pub use streams::{Limits, Revocation, Streams};

@@ -9,18 +9,19 @@ use std::{
     sync::Arc,
 };
 
-use auditor_common::record::{end, flag, object};
+use auditor_common::record::{binding, end, flag, object};
 use bytes::Bytes;
 
 use super::{
-    chunk::{Channel, ChannelKind, Chunk, EndCause, GapCause, Socket},
+    chunk::{Binding, Channel, ChannelKind, Chunk, EndCause, GapCause, Socket},
     flow::{Before, Flow, Output, Piece},
     testimony::Testimony,
+    unbound::{Told, Unbound, Waiting},
 };
 use crate::{
     audit::Seen,
     key::{Actor, ChannelId, ProcessKey, Side, Time},
-    record::{Header, Object},
+    record::{Bind, Header, Object},
 };
 
 /// Bounds of the stage.
@@ -62,6 +63,7 @@ pub struct Streams {
     last_channel: u64,
     /// Keys of flows with a deadline.
     late: Vec<u64>,
+    unbound: Unbound,
     ready: VecDeque<Chunk>,
     out: Output,
 }
@@ -84,6 +86,7 @@ impl Streams {
             channels: HashMap::new(),
             last_channel: 0,
             late: Vec::new(),
+            unbound: Unbound::default(),
             ready: VecDeque::new(),
             out: Vec::new(),
         }
@@ -91,6 +94,61 @@ impl Streams {
 
     /// Takes a data record; `time` is its time.
     pub fn handle_data(&mut self, header: &Header, payload: &[u8], time: Time) {
+        let bytes = Bytes::copy_from_slice(payload);
+        if self.is_held(header) {
+            self.unbound.hold(header, Told::Data(bytes), time);
+        } else {
+            self.take_data(header, bytes, time);
+        }
+    }
+
+    /// Takes a record of a stream's end.
+    pub fn handle_end(&mut self, header: &Header, time: Time) {
+        if self.is_held(header) {
+            self.unbound.hold(header, Told::End, time);
+        } else {
+            self.take_end(header, time);
+        }
+    }
+
+    /// Lets the stream of a TLS session go on as that of its connection.
+    pub fn handle_bind(&mut self, header: &Header, bind: &Bind, time: Time) {
+        for (mut header, told, time) in self.unbound.take(header.stream) {
+            header.stream = bind.stream;
+            header.generation = bind.generation;
+            // The connection is told as such in a moment; the session's object names only the other direction.
+            if !matches!(told, Told::Object(_)) {
+                self.take_waiting((header, told, time));
+            }
+        }
+        if self.flows.contains_key(&bind.stream) {
+            return;
+        }
+        // It waited too long: its channel becomes the connection's.
+        if let Some(mut flow) = self.flows.remove(&header.stream) {
+            flow.generation = Some(bind.generation);
+            if let Some(entry) = self.channels.get_mut(&flow.channel) {
+                entry.keys[flow.side.index()] = Some(bind.stream);
+                entry.last_used = time;
+            }
+            self.flows.insert(bind.stream, flow);
+        }
+    }
+
+    /// Whether a record waits for its TLS session to be bound.
+    fn is_held(&self, header: &Header) -> bool {
+        header.flags & flag::UNBOUND != 0 && !self.flows.contains_key(&header.stream)
+    }
+
+    fn take_waiting(&mut self, (header, told, time): Waiting) {
+        match told {
+            Told::Data(bytes) => self.take_data(&header, bytes, time),
+            Told::Object(object) => self.take_object(&header, &object, time),
+            Told::End => self.take_end(&header, time),
+        }
+    }
+
+    fn take_data(&mut self, header: &Header, bytes: Bytes, time: Time) {
         let patience = self.limits.patience;
         let (flow, out) = self.flow(header, time);
         let actor = actor(header);
@@ -109,8 +167,8 @@ impl Streams {
         flow.epoch = header.epoch;
         let content = if header.flags & flag::UNREADABLE != 0 {
             Err(GapCause::Unreadable)
-        } else if !payload.is_empty() {
-            Ok(Bytes::copy_from_slice(payload))
+        } else if !bytes.is_empty() {
+            Ok(bytes)
         } else if header.flags & flag::UNHEARD != 0 {
             Err(GapCause::Unheard)
         } else {
@@ -138,8 +196,7 @@ impl Streams {
         self.settle(header.stream);
     }
 
-    /// Takes a record of a stream's end.
-    pub fn handle_end(&mut self, header: &Header, time: Time) {
+    fn take_end(&mut self, header: &Header, time: Time) {
         let patience = self.limits.patience;
         let cause = if header.flags & flag::RESET != 0 {
             EndCause::Reset
@@ -180,6 +237,14 @@ impl Streams {
 
     /// Takes a description of a stream.
     pub fn handle_object(&mut self, header: &Header, told: &Object, time: Time) {
+        if self.is_held(header) {
+            self.unbound.hold(header, Told::Object(*told), time);
+        } else {
+            self.take_object(header, told, time);
+        }
+    }
+
+    fn take_object(&mut self, header: &Header, told: &Object, time: Time) {
         if self.is_stale(header.stream, told) {
             self.open(header, time);
         }
@@ -203,6 +268,9 @@ impl Streams {
                 Side::A => channel.inode = Some(told.inode),
                 Side::B => channel.peer_inode = Some(told.inode),
             }
+        }
+        if let Some(tls) = &mut channel.tls {
+            *tls = binding(told.binding).unwrap_or(*tls);
         }
         if let (Some(source), Some(destination)) = (
             address(told.ip, told.source, told.source_port),
@@ -233,6 +301,11 @@ impl Streams {
 
     /// Hands on what has waited long enough.
     pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(waiting) = self.unbound.poll(now) {
+            for record in waiting {
+                self.take_waiting(record);
+            }
+        }
         for key in std::mem::take(&mut self.late) {
             let Some(flow) = self.flows.get_mut(&key) else {
                 continue;
@@ -249,6 +322,7 @@ impl Streams {
         self.late
             .iter()
             .filter_map(|key| self.flows.get(key)?.deadline())
+            .chain(self.unbound.poll_timeout())
             .min()
     }
 
@@ -406,7 +480,7 @@ impl Streams {
         let kind = match header.object {
             object::UNIX => ChannelKind::Unix,
             object::PTY => ChannelKind::Pty,
-            object::TCP => ChannelKind::Tcp,
+            object::TCP | object::TLS => ChannelKind::Tcp,
             _ => ChannelKind::Pipe,
         };
         let channel = Arc::new(Channel {
@@ -415,6 +489,7 @@ impl Streams {
             inode: None,
             peer_inode: None,
             socket: None,
+            tls: (header.object == object::TLS).then_some(Binding::None),
         });
         self.channels.insert(
             id,
@@ -499,6 +574,15 @@ fn actor(header: &Header) -> Actor {
             start: header.start,
         },
         tid: header.tid,
+    }
+}
+
+fn binding(told: u8) -> Option<Binding> {
+    match told {
+        binding::OBJECT => Some(Binding::Object),
+        binding::CALL => Some(Binding::Call),
+        binding::RECORD => Some(Binding::Record),
+        _ => None,
     }
 }
 

@@ -12,7 +12,10 @@ use aya::{
 };
 use thiserror::Error;
 
-use super::{Btf, BtfError, Ring};
+use super::{
+    Btf, BtfError, Enroller, Ring,
+    enroll::{Maps, Programs},
+};
 
 /// The compiled kernel side.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/auditor"));
@@ -97,13 +100,23 @@ pub(crate) enum ProbeError {
     Ring(#[source] io::Error),
 }
 
-/// The loaded programs. They stay attached until this is dropped.
+/// The maps of the loaded programs.
 pub(crate) struct KernelSide {
-    /// Holds the programs attached.
-    _ebpf: Ebpf,
     verdicts: HashMap<MapData, u64, u32>,
     losses: HashMap<MapData, u64, [u64; 2]>,
     counts: PerCpuArray<MapData, u64>,
+}
+
+/// What loading gives.
+pub(crate) struct Loaded {
+    /// Counters and verdicts.
+    pub(crate) kernel: KernelSide,
+    /// Where records come from.
+    pub(crate) ring: Ring,
+    /// Holds all programs attached, and attaches those for TLS.
+    pub(crate) enroller: Enroller,
+    /// What runs, and what cannot.
+    pub(crate) probes: Vec<Probe>,
 }
 
 /// What of the kernel side can run on this kernel.
@@ -196,7 +209,7 @@ impl KernelSide {
     ///
     /// # Errors
     /// When a required program cannot run; optional ones are left out.
-    pub(crate) fn load(ring_bytes: u32) -> Result<(Self, Ring, Vec<Probe>), ProbeError> {
+    pub(crate) fn load(ring_bytes: u32) -> Result<Loaded, ProbeError> {
         let btf = Btf::of_kernel()?;
         let (offsets, missing) = btf.offsets()?;
         let missing: Vec<_> = missing
@@ -246,9 +259,24 @@ impl KernelSide {
             verdicts: take(&mut ebpf, "VERDICTS")?,
             losses: take(&mut ebpf, "LOSSES")?,
             counts: take(&mut ebpf, "COUNTS")?,
-            _ebpf: ebpf,
         };
-        Ok((side, ring, probes))
+        let maps = Maps {
+            libraries: take(&mut ebpf, "LIBRARIES")?,
+            mapped: take(&mut ebpf, "MAPPED")?,
+        };
+        let enroller =
+            Enroller::load(ebpf, Programs::of(has_bpf_loop()), maps).map_err(|source| {
+                ProbeError::Program {
+                    program: "tls",
+                    source,
+                }
+            })?;
+        Ok(Loaded {
+            kernel: side,
+            ring,
+            enroller,
+            probes,
+        })
     }
 
     /// Tells the kernel side that a stream which it began to copy in `epoch` is not MCP.

@@ -4,10 +4,12 @@
 //! beyond handing out the ring.
 
 mod btf;
+mod enroll;
 mod kernel_side;
 mod ring;
 
 pub(crate) use btf::Btf;
 use btf::BtfError;
-pub(crate) use kernel_side::{Counts, KernelSide, probes};
+pub(crate) use enroll::{Enroller, Enrolment, Request};
+pub(crate) use kernel_side::{Counts, KernelSide, Loaded, probes};
 pub(crate) use ring::Ring;

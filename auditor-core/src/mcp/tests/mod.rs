@@ -95,6 +95,7 @@ impl Host {
             inode: None,
             peer_inode: None,
             socket: None,
+            tls: None,
         };
         self.world.channels.borrow_mut().insert(id, channel);
         id
