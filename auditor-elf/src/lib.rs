@@ -1,7 +1,7 @@
 //! Which TLS stacks a mapped file holds, and where to probe them: bytes in, file offsets out.
 //!
 //! Opens no file, looks at no process, attaches nothing. The bytes are hostile: nothing here panics, and
-//! [`Image`](image) bounds what is read of a file. x86-64 only.
+//! module `image` bounds what is read of a file. x86-64 only.
 //!
 //! ```text
 //! file bytes ─image─> segments, sections, symbols ─stack/*─> Library { stack, sites } ── the caller attaches

@@ -9,8 +9,9 @@
 //!   probed. `SSL_peek` has an internal of its own and takes nothing from the stream.
 //! - LibreSSL: `_ex` calls the plain function. BoringSSL has no `_ex`.
 //!
-//! Provenance: ssl/ssl_lib.c of OpenSSL 1.1.1w, 3.0, 3.6; checked against Debian's libssl 3.0, the wheels of
-//! psycopg2-binary 2.9.13 and pycurl 7.49.0 (3.6), Node 20.
+//! Provenance: the code of Debian's libssl 3.0, the libssl in wheels of psycopg2-binary 2.9.5 (1.1.1r) and 2.9.13 (3.5)
+//! and pycurl 7.49.0 (3.6), the static copies in cryptography 50.0.2 (4.0), Node 20 (inlined) and Node 26 (3.5, whose
+//! symbols agree).
 
 use iced_x86::{Code, Register};
 
