@@ -161,7 +161,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
 /// When the file cannot be played, or events cannot be written.
 pub(crate) fn replay(options: &Options, path: &std::path::Path, output: Output) -> Result<Summary> {
     let clock = Clock { boot: Time(0) };
-    let table = Table::new(clock.boot, Cgroups::default(), None);
+    let table = Table::of_recording();
     let mut daemon = Daemon::new(options, table, clock, output, None);
     let mut last = Time(0);
     let played = capture::replay(path, |bytes, clock| {

@@ -36,6 +36,8 @@ pub(crate) struct Table {
     cgroups: Cgroups,
     hasher: Option<Hasher>,
     boot: Time,
+    /// Whether the processes are this host's, so that /proc can tell of them.
+    is_live: bool,
 }
 
 struct Entry {
@@ -52,6 +54,15 @@ impl Table {
             cgroups,
             hasher,
             boot,
+            is_live: true,
+        }
+    }
+
+    /// A table for a replay: it knows what records tell, and never looks at this host.
+    pub(crate) fn of_recording() -> Self {
+        Self {
+            is_live: false,
+            ..Self::new(Time(0), Cgroups::default(), None)
         }
     }
 
@@ -203,6 +214,9 @@ impl Table {
     }
 
     fn read(&mut self, pid: u32) {
+        if !self.is_live {
+            return;
+        }
         let Some((mut process, file, parent)) = proc::read(pid, self.boot) else {
             return;
         };
@@ -240,7 +254,9 @@ impl Table {
     fn cgroup(&self, pid: u32, id: u64, inherited: Option<String>) -> Option<String> {
         match self.cgroups.path(id) {
             Some(path) if path != "/" => Some(path.to_owned()),
-            root => proc::cgroup_of(pid)
+            root => Some(pid)
+                .filter(|_| self.is_live)
+                .and_then(proc::cgroup_of)
                 .filter(|path| path != "/")
                 .or(inherited)
                 .or_else(|| root.map(str::to_owned)),
@@ -349,6 +365,20 @@ mod tests {
         for key in keys {
             assert_eq!(table.process(key).unwrap().key, key);
         }
+    }
+
+    #[test]
+    fn a_replay_never_looks_at_this_host() {
+        let mut table = Table::of_recording();
+        let (own, _, _) = proc::read(std::process::id(), Time(0)).unwrap();
+        let header = Header {
+            tgid: own.key.pid,
+            start: own.key.start,
+            ..Header::default()
+        };
+        table.ensure(&header);
+        assert_eq!(table.len(), 0);
+        assert_eq!(table.cgroup(own.key.pid, 1, None), None);
     }
 
     #[test]
