@@ -57,7 +57,9 @@ pub(super) fn killed_client(setup: &Setup) -> Result<()> {
     for pid in pids {
         let events = wait_for("the end of the call", setup.limit, || {
             let events = daemon.events().of(&[pid])?;
-            let is_over = events.iter().any(|event| is_final(event, "1"));
+            let is_over = ["0", "1"]
+                .iter()
+                .all(|id| events.iter().any(|event| is_final(event, id)));
             Ok(is_over.then_some(events))
         })?;
         let [call] = events
