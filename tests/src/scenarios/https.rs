@@ -16,7 +16,7 @@ fn is_heard(sdk: Sdk) -> bool {
         // Go's own.
         Sdk::Go => true,
         // rustls on aws-lc and on ring.
-        Sdk::Rust | Sdk::RustRing => false,
+        Sdk::Rust | Sdk::RustRing => true,
         // Java's own has nothing to hook.
         Sdk::Java => false,
     }
