@@ -17,6 +17,16 @@ pub mod form {
     pub const GNUTLS_SEND: u8 = 8;
     /// `ssize_t gnutls_record_recv(session, void *, size_t)`: returns the bytes read.
     pub const GNUTLS_RECEIVE: u8 = 9;
+    /// `EVP_AEAD_CTX_seal` of AWS-LC: one record, as it is about to be sealed.
+    pub const AEAD_SEAL: u8 = 10;
+    /// `EVP_AEAD_CTX_seal_scatter`: the same with the last bytes apart.
+    pub const AEAD_SEAL_SCATTER: u8 = 11;
+    /// `EVP_AEAD_CTX_open`: one record, as it was opened.
+    pub const AEAD_OPEN: u8 = 12;
+    /// `aead::seal` of ring.
+    pub const RING_SEAL: u8 = 13;
+    /// `aead::open` of ring.
+    pub const RING_OPEN: u8 = 14;
     /// `func (c *Conn) Write(b []byte) (int, error)` of Go's crypto/tls.
     pub const GO_WRITE: u8 = 6;
     /// `func (c *Conn) Read(b []byte) (int, error)`.

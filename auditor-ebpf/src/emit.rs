@@ -193,6 +193,12 @@ fn wake_when_filling() -> u64 {
 /// Notes for the daemon where bytes of a stream were lost, in case no later record tells.
 #[inline(always)]
 pub(crate) fn note_loss(header: &Header, to: u64) {
+    // The two ends lose in any order: the farthest counts.
+    // SAFETY: the value is two plain numbers.
+    let known = unsafe { LOSSES.get(&header.stream) };
+    if known.is_some_and(|[generation, end]| *generation == header.generation && *end >= to) {
+        return;
+    }
     let _ = LOSSES.insert(header.stream, [header.generation, to], 0);
 }
 

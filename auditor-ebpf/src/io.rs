@@ -20,7 +20,7 @@ use crate::{
     kernel::{ids, is_self, read_user},
     object::{self, Target},
     process,
-    session::{self, Session},
+    session::{self, Records, Session},
     slot,
     stream::{self, Action, Stream},
 };
@@ -53,6 +53,10 @@ pub(crate) struct Work {
     pub(crate) target: Target,
     pub(crate) source: Source,
     header: record::Header,
+    /// When the bytes moved; 0 for now.
+    pub(crate) time: u64,
+    /// TLS records in the bytes.
+    pub(crate) records: Records,
     /// See [`slot`].
     slot: u32,
 }
@@ -135,7 +139,8 @@ fn moved<const LOOP: bool>(work: &mut Work, fd: u32, side: u8, span: u64) {
     if object::locate(fd, side, &mut work.target) && !is_self(ids().0) {
         let mut handle = 0;
         if work.target.object == record::object::TCP {
-            handle = session::note_socket(&work.target, side, &work.source);
+            work.records.span = span;
+            handle = session::note_socket(work, side);
         }
         take::<LOOP>(work, side, span);
         if handle != 0
@@ -161,6 +166,9 @@ pub(crate) fn take<const LOOP: bool>(work: &mut Work, side: u8, span: u64) {
     }
     work.header = describe(stream, &work.target, side);
     announce(stream, &work.target, &mut work.header);
+    if work.time != 0 {
+        work.header.time = work.time;
+    }
     work.header.pos = pos;
     work.header.span = span as u32;
     if action == Action::TESTIFY {

@@ -11,6 +11,7 @@
 )]
 #![feature(asm_experimental_arch)]
 
+mod aead;
 mod arch;
 mod copy;
 mod emit;

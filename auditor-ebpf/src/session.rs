@@ -18,6 +18,7 @@ use aya_ebpf::{
 use crate::{
     copy::Source,
     emit,
+    io::Work,
     kernel::{ids, now, read_user, seed},
     object::{LAYER, Target, mix},
     stream::{self, Stream},
@@ -28,7 +29,7 @@ const APPLICATION_DATA: u8 = 23;
 /// Bytes of plaintext that one record holds.
 const RECORD_MAX: u64 = 16_384;
 /// Records of one chunk whose lengths are looked at.
-const RECORDS: usize = 4;
+const RECORDS: usize = 6;
 
 /// A session of a process, by its library's handle.
 #[repr(C)]
@@ -59,7 +60,9 @@ pub(crate) struct Session {
     pub(crate) binding: u8,
     /// Bit per end: its stream has just gone on as that of the connection, which is not told yet.
     moved: u8,
-    pad: [u8; 2],
+    /// Whether the handle stands for one direction only.
+    is_half: u8,
+    pad: u8,
     /// The library that it belongs to.
     library: u32,
 }
@@ -73,6 +76,8 @@ pub(crate) struct Thread {
     /// A session that was written to, and the bytes; its record is about to be sent.
     written: u64,
     written_len: u64,
+    /// When a TLS record was sent first since a call returned last; 0 for not yet.
+    pub(crate) sent: u64,
     /// The streams and the socket on which TLS records came last, and the records' lengths.
     received: [u64; 2],
     received_sock: u64,
@@ -89,6 +94,8 @@ pub(crate) struct Call {
     pub(crate) buffer: u64,
     /// Where the function tells how many bytes it moved, by its form.
     pub(crate) told: [u64; 2],
+    /// When it began; 0 when that is not known.
+    pub(crate) begun: u64,
     /// Its library.
     pub(crate) library: u32,
     pub(crate) pad: u32,
@@ -99,6 +106,7 @@ impl Call {
         handle: 0,
         buffer: 0,
         told: [0; 2],
+        begun: 0,
         library: 0,
         pad: 0,
     };
@@ -109,6 +117,7 @@ static IDLE: Thread = Thread {
     call: Call::NONE,
     written: 0,
     written_len: 0,
+    sent: 0,
     received: [0; 2],
     received_sock: 0,
     lengths: [0; RECORDS],
@@ -120,9 +129,19 @@ static SESSIONS: LruHashMap<Key, Session> = LruHashMap::with_max_entries(limit::
 #[map]
 static THREADS: LruHashMap<u32, Thread> = LruHashMap::with_max_entries(limit::SESSIONS, 0);
 
-/// Which session a connection carries, by the key of the stream that it sends on.
+/// Which session a connection carries, by its ends: see [`at`].
 #[map]
 static OWNERS: LruHashMap<u64, Key> = LruHashMap::with_max_entries(limit::SESSIONS, 0);
+
+/// One end of one stream: both ends may be on this host.
+#[inline(always)]
+fn at(stream: u64, side: u8) -> u64 {
+    if side == end::READ {
+        stream ^ LAYER
+    } else {
+        stream
+    }
+}
 
 /// When connections were made, by the keys of their streams, combined.
 #[map]
@@ -172,7 +191,7 @@ pub(crate) fn find(key: &Key) -> Option<&'static mut Session> {
 
 /// The session, remembered from now on.
 #[inline(never)]
-pub(crate) fn of(key: &Key, library: u32) -> Option<&'static mut Session> {
+pub(crate) fn of(key: &Key, library: u32, is_half: bool) -> Option<&'static mut Session> {
     if let Some(session) = find(key) {
         return Some(session);
     }
@@ -182,7 +201,8 @@ pub(crate) fn of(key: &Key, library: u32) -> Option<&'static mut Session> {
         sock: 0,
         binding: binding::NONE,
         moved: 0,
-        pad: [0; 2],
+        is_half: u8::from(is_half),
+        pad: 0,
         library,
     };
     let _ = SESSIONS.insert(key, &session, 0);
@@ -201,12 +221,32 @@ pub(crate) fn note_connection(out: u64, back: u64) {
     let _ = CONNECTIONS.insert(&(out ^ back), &now(), u64::from(BPF_NOEXIST));
 }
 
-/// Forgets a connection: its addresses may mean another one.
+/// Forgets when a connection was made: its addresses mean another one.
 #[inline(always)]
 pub(crate) fn forget_connection(out: u64, back: u64) {
     let _ = CONNECTIONS.remove(&(out ^ back));
-    let _ = OWNERS.remove(&out);
-    let _ = OWNERS.remove(&back);
+}
+
+/// Forgets whose a connection is: it is being closed, and handles of its session may soon be used again.
+#[inline(always)]
+pub(crate) fn disown(out: u64, back: u64) {
+    let _ = OWNERS.remove(&at(out, end::WRITE));
+    let _ = OWNERS.remove(&at(back, end::READ));
+}
+
+/// Forgets a half session whose connection was closed: no library tells that its handle was freed.
+#[inline(always)]
+pub(crate) fn forget_closed(key: &Key, side: u8) {
+    let Some(session) = find(key) else { return };
+    if session.binding == binding::NONE {
+        return;
+    }
+    let stream = session.streams[usize::from(side & 1)] ^ LAYER;
+    // SAFETY: the value is plain data.
+    let is_owner = unsafe { OWNERS.get(&at(stream, side)) }.is_some_and(|owner| *owner == *key);
+    if !is_owner {
+        forget(key);
+    }
 }
 
 impl Session {
@@ -223,9 +263,10 @@ impl Session {
     #[inline(always)]
     pub(crate) fn target(&self, side: u8) -> Target {
         let index = usize::from(side & 1);
+        let is_alone = self.is_half != 0 && self.binding == binding::NONE;
         Target {
             stream: self.streams[index],
-            twin: self.streams[index ^ 1],
+            twin: if is_alone { 0 } else { self.streams[index ^ 1] },
             inode: 0,
             sock: self.sock,
             file: 0,
@@ -307,16 +348,18 @@ fn connection(stream: u64, twin: u64, sock: u64) -> Target {
 
 /// Looks whether a chunk of a TCP connection binds a session of this thread; its handle, or 0.
 #[inline(never)]
-pub(crate) fn note_socket(tcp: &Target, side: u8, source: &Source) -> u64 {
-    let Some(stream) = stream::find(tcp.stream) else {
+pub(crate) fn note_socket(work: &mut Work, side: u8) -> u64 {
+    let Some(stream) = stream::find(work.target.stream) else {
         return 0;
     };
     if !stream.may_be_tls() {
         return 0;
     }
-    let mut lengths = [0; RECORDS];
-    let is_record = records(source, &mut lengths);
-    stream.note_tls(is_record);
+    // From sequence numbers: whoever asks again gets the same.
+    work.records.at = stream.advance(&work.target, side, work.records.span);
+    work.records.source = work.source;
+    let is_record = work.records.read(stream, side);
+    let (tcp, lengths) = (&work.target, &work.records.lengths);
     let thread = if side == end::READ && is_record {
         thread_or_new()
     } else {
@@ -329,12 +372,17 @@ pub(crate) fn note_socket(tcp: &Target, side: u8, source: &Source) -> u64 {
         return handle;
     }
     if side == end::WRITE {
+        if thread.sent == 0 {
+            thread.sent = now();
+        }
         let (handle, len) = (thread.written, thread.written_len);
         thread.written = 0;
         let is_found = is_record_of(lengths[0], len)
             || is_record_of(lengths[1], len)
             || is_record_of(lengths[2], len)
-            || is_record_of(lengths[3], len);
+            || is_record_of(lengths[3], len)
+            || is_record_of(lengths[4], len)
+            || is_record_of(lengths[5], len);
         if handle == 0 || !is_found {
             return 0;
         }
@@ -344,43 +392,87 @@ pub(crate) fn note_socket(tcp: &Target, side: u8, source: &Source) -> u64 {
     if is_record || thread.received[0] != tcp.stream {
         thread.received = [tcp.stream, tcp.twin];
         thread.received_sock = tcp.sock;
-        thread.lengths = lengths;
+        thread.lengths = *lengths;
     }
     0
 }
 
-/// Reads the lengths of the records that a chunk begins with; false when it begins with none.
-#[inline(never)]
-fn records(source: &Source, lengths: &mut [u16; RECORDS]) -> bool {
-    let mut source = *source;
-    let mut is_record = false;
-    for index in 0..RECORDS {
-        if !source.find_segment() || source.rem < 5 {
-            break;
+/// Looks for the TLS records that begin in a chunk. In a map, where the verifier does not follow its values.
+#[repr(C)]
+pub(crate) struct Records {
+    /// The chunk, from the position `at` on.
+    source: Source,
+    at: u64,
+    /// Bytes of the chunk.
+    pub(crate) span: u64,
+    /// Where the next record begins.
+    next: u64,
+    /// Lengths of those with application data.
+    lengths: [u16; RECORDS],
+}
+
+impl Records {
+    /// Reads the lengths; false when no record begins in the chunk.
+    #[inline(never)]
+    fn read(&mut self, stream: &mut Stream, side: u8) -> bool {
+        let index = usize::from(side & 1);
+        let begin = self.at;
+        let stop = begin + self.span;
+        self.next = stream.record[index];
+        if self.next < begin {
+            // Not known: one may begin here.
+            self.next = begin;
         }
-        let Some([kind, major, minor, high, low]) = read_user::<[u8; 5]>(source.base) else {
-            break;
-        };
-        if major != 3 || minor > 4 || !(20..=APPLICATION_DATA).contains(&kind) {
-            break;
+        self.lengths = [0; RECORDS];
+        let mut is_record = false;
+        for found in 0..RECORDS {
+            if self.next + 5 > stop || !self.pass() {
+                break;
+            }
+            let Some([kind, major, minor, high, low]) = read_user::<[u8; 5]>(self.source.base)
+            else {
+                break;
+            };
+            if major != 3 || minor > 4 || !(20..=APPLICATION_DATA).contains(&kind) {
+                self.next = 0;
+                break;
+            }
+            is_record = true;
+            let len = u64::from(high) << 8 | u64::from(low);
+            if kind == APPLICATION_DATA {
+                self.lengths[found] = len as u16;
+            }
+            self.next += 5 + len;
         }
-        is_record = true;
-        let len = u64::from(high) << 8 | u64::from(low);
-        if kind == APPLICATION_DATA {
-            lengths[index] = len as u16;
-        }
-        if source.rem < 5 + len {
-            break;
-        }
-        source.skip(5 + len);
+        stream.record[index] = self.next;
+        stream.note_tls(self.next > begin);
+        is_record
     }
-    is_record
+
+    /// Goes to the next record; false where it is more than four buffers away.
+    #[inline(never)]
+    fn pass(&mut self) -> bool {
+        for _ in 0..4 {
+            if !self.source.find_segment() {
+                return false;
+            }
+            let left = self.next - self.at;
+            if left < self.source.rem {
+                self.source.skip(left);
+                self.at = self.next;
+                return true;
+            }
+            self.at += self.source.rem;
+            self.source.skip(self.source.rem);
+        }
+        false
+    }
 }
 
 /// Binds a session to the connection of which `tcp` is the stream at the end `side`.
 #[inline(never)]
 pub(crate) fn bind(key: &Key, tcp: &Target, side: u8, how: u8, library: u32) {
-    let Some(session) = of(key, library) else {
+    let Some(session) = of(key, library, false) else {
         return;
     };
     let (out, back) = if side == end::WRITE {
@@ -388,16 +480,19 @@ pub(crate) fn bind(key: &Key, tcp: &Target, side: u8, how: u8, library: u32) {
     } else {
         (tcp.twin, tcp.stream)
     };
-    if session.streams[0] == out ^ LAYER {
+    if session.streams[0] == out ^ LAYER && session.binding != binding::NONE {
         return;
     }
     if how == binding::RECORD {
         // SAFETY: the value is plain data.
-        if unsafe { OWNERS.get(&out) }.is_some_and(|owner| *owner != *key) {
+        if unsafe { OWNERS.get(&at(tcp.stream, side)) }.is_some_and(|owner| *owner != *key) {
             return;
         }
     }
-    let _ = OWNERS.insert(&out, key, 0);
+    let _ = OWNERS.insert(&at(tcp.stream, side), key, 0);
+    if session.is_half == 0 {
+        let _ = OWNERS.insert(&at(tcp.twin, side ^ 1), key, 0);
+    }
     let before = session.streams;
     let was_unbound = session.binding == binding::NONE;
     session.streams = [out ^ LAYER, back ^ LAYER];

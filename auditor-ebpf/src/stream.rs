@@ -49,6 +49,8 @@ pub(crate) struct Stream {
     /// When the last credit was given, and what is left of it.
     refilled: u64,
     scan_credit: u64,
+    /// Where the next TLS record begins, at the writing and at the reading end; 0 where that is not known.
+    pub(crate) record: [u64; 2],
     pub(crate) epoch: u32,
     /// Bits of [`flag`] for the next record.
     pub(crate) pending: u8,
@@ -61,7 +63,9 @@ pub(crate) struct Stream {
     is_trial_left: u8,
     /// Chunks in a row that did not begin with a TLS record, up to [`NOT_TLS`].
     tls: u8,
-    pad: [u8; 5],
+    /// The end that was heard first, plus 1; 0 for none.
+    speaker: u8,
+    pad: [u8; 4],
 }
 
 /// Chunks without a TLS record after which none is expected any more.
@@ -150,6 +154,7 @@ impl Stream {
             inode,
             refilled: 0,
             scan_credit: scan::CREDIT,
+            record: [0; 2],
             epoch: 0,
             pending: 0,
             is_unaligned: u8::from(is_unaligned),
@@ -158,7 +163,8 @@ impl Stream {
             announced: 0,
             is_trial_left: 1,
             tls: 0,
-            pad: [0; 5],
+            speaker: 0,
+            pad: [0; 4],
         }
     }
 
@@ -167,8 +173,8 @@ impl Stream {
     pub(crate) fn advance(&mut self, target: &Target, side: u8, span: u64) -> u64 {
         let index = usize::from(side & 1);
         if target.object != object::TCP {
-            if target.object == object::TLS && side == end::WRITE && self.pos[0] == 0 {
-                self.follow_reader();
+            if self.speaker == 0 {
+                self.speaker = side + 1;
             }
             return fetch_add(&mut self.pos[index], span);
         }
@@ -196,14 +202,6 @@ impl Stream {
         stop - span
     }
 
-    /// Lets the writer count on from where the reader is, where neither was seen from the beginning.
-    #[inline(always)]
-    fn follow_reader(&mut self) {
-        if self.is_unaligned != 0 {
-            self.pos[0] = self.pos[1];
-        }
-    }
-
     /// Takes over what a session's stream was before it was bound, seen at the end `side`.
     #[inline(always)]
     pub(crate) fn adopt(&mut self, unbound: &Self, side: u8) {
@@ -217,6 +215,9 @@ impl Stream {
         }
         if self.epoch < unbound.epoch {
             self.epoch = unbound.epoch;
+        }
+        if self.speaker == 0 {
+            self.speaker = unbound.speaker;
         }
         self.is_capturing |= unbound.is_capturing;
         self.pending |= unbound.pending;
@@ -257,12 +258,17 @@ impl Stream {
         }
     }
 
-    /// Whether it is not known which bytes a reader reads.
+    /// Whether it is not known which bytes these are: only that the process moves some at this end.
     #[inline(always)]
-    fn is_reader_lost(&self, target: &Target) -> bool {
-        // The writing end of a TLS session may be on another host: then the reader's count is the only one.
-        target.object == object::PTY
-            || (self.is_unaligned != 0 && (target.object != object::TLS || self.pos[0] != 0))
+    fn is_vague(&self, target: &Target, side: u8) -> bool {
+        if self.is_unaligned == 0 {
+            return target.object == object::PTY && side == end::READ;
+        }
+        if target.object == object::TLS {
+            // The end that was heard first is the one that counts.
+            return side + 1 != self.speaker;
+        }
+        side == end::READ
     }
 
     /// Decides what to do with `span` bytes at `pos`, which can be read from `source`.
@@ -277,8 +283,7 @@ impl Stream {
         slot: u32,
     ) -> Action {
         let stop = pos + span;
-        if side == end::READ && self.is_reader_lost(target) {
-            // Which bytes these are is not known: only that the process reads here.
+        if self.is_vague(target, side) {
             return if self.is_capturing != 0 {
                 Action::TESTIFY
             } else {

@@ -15,7 +15,9 @@ use crate::{
 const SOCK_STREAM: u16 = 1;
 const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
+const TCP_FIN_WAIT1: i32 = 4;
 const TCP_CLOSE: i32 = 7;
+const TCP_LAST_ACK: i32 = 9;
 
 /// `TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)`.
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -37,9 +39,13 @@ pub fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
             session::forget_connection(out, back);
         }
         session::note_connection(out, back);
+    } else if new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK {
+        let flow = objects::flow(sock);
+        session::disown(flow.key(false), flow.key(true));
     } else if new == TCP_CLOSE {
         let flow = objects::flow(sock);
         let (out, back) = (flow.key(false), flow.key(true));
+        session::disown(out, back);
         close(out, back, object::TCP);
         close(out ^ LAYER, back ^ LAYER, object::TLS);
     }

@@ -17,7 +17,7 @@ use aya_ebpf::{
 use crate::{
     copy::Source,
     io,
-    kernel::{ids, is_self, read_user},
+    kernel::{ids, is_self, now, read_user},
     object::{self, Target},
     session::{self, Call, Key},
     slot,
@@ -37,6 +37,7 @@ pub fn tls_enter(context: ProbeContext) -> u32 {
                 context.arg::<u64>(3).unwrap_or(0),
                 context.arg::<u64>(4).unwrap_or(0),
             ],
+            begun: now(),
             library: cookie::library(place(&context)),
             pad: 0,
         };
@@ -82,7 +83,7 @@ pub fn tls_free(context: ProbeContext) -> u32 {
 }
 
 #[inline(always)]
-fn place(context: &impl aya_ebpf::EbpfContext) -> u64 {
+pub(crate) fn place(context: &impl aya_ebpf::EbpfContext) -> u64 {
     // SAFETY: the helper is there for programs of this type.
     unsafe { bpf::bpf_get_attach_cookie(context.as_ptr()) }
 }
@@ -114,7 +115,7 @@ fn returned<const LOOP: bool>(context: &RetProbeContext) {
         end::WRITE
     };
     if len != 0 {
-        heard::<LOOP>(&call, side, len, false);
+        heard::<LOOP>(&call, side, len, Kind::Whole);
     }
 }
 
@@ -137,13 +138,22 @@ fn go<const LOOP: bool>(context: &ProbeContext) {
     } else {
         end::WRITE
     };
+    let mut begun = 0;
+    if side == end::WRITE
+        && let Some(thread) = session::thread()
+    {
+        // There is no safe place to see it begin; its record was sent when it had.
+        begun = thread.sent;
+        thread.sent = 0;
+    }
     let call = Call {
         handle: connection,
         buffer,
+        begun,
         library: cookie::library(place),
         ..Call::NONE
     };
-    heard::<LOOP>(&call, side, len as u64, true);
+    heard::<LOOP>(&call, side, len as u64, Kind::Go);
 }
 
 /// Binds a `tls.Conn` to the socket of the `net.TCPConn` that it holds, if that is what it holds.
@@ -173,18 +183,32 @@ fn go_descriptor(connection: u64) -> Option<u32> {
     (is_net && descriptor < u64::from(u32::MAX)).then_some(descriptor as u32)
 }
 
+/// What a handle stands for.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// A session.
+    Whole,
+    /// A `tls.Conn` of Go, which tells its socket.
+    Go,
+    /// The key of one direction.
+    Half,
+}
+
 /// Plaintext passed through a session.
 #[inline(always)]
-fn heard<const LOOP: bool>(call: &Call, side: u8, len: u64, is_go: bool) {
+pub(crate) fn heard<const LOOP: bool>(call: &Call, side: u8, len: u64, kind: Kind) {
     let key = session::key(call.handle);
+    if kind == Kind::Half {
+        session::forget_closed(&key, side);
+    }
     let slot = slot::acquire();
-    if is_go
+    if kind == Kind::Go
         && slot != slot::TRACEPOINT
         && let Some(work) = io::work(slot)
     {
         go_bind(&key, call.library, side, &mut work.target);
     }
-    let Some(session) = session::of(&key, call.library) else {
+    let Some(session) = session::of(&key, call.library, kind == Kind::Half) else {
         return slot::release(slot);
     };
     if side == end::READ && session.binding == binding::NONE {
@@ -197,6 +221,7 @@ fn heard<const LOOP: bool>(call: &Call, side: u8, len: u64, is_go: bool) {
         io::tell_moved(work, session);
         work.target = session.target(side);
         work.source = Source::buffer(call.buffer, len);
+        work.time = if side == end::WRITE { call.begun } else { 0 };
         io::take::<LOOP>(work, side, len);
     }
     slot::release(slot);

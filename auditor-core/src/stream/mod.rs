@@ -4,6 +4,7 @@
 //! end lost is taken from the other; who moved them is remembered from both. Bounds: see [`Limits`].
 
 mod chunk;
+mod delay;
 mod flow;
 mod streams;
 mod testimony;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use super::{
     chunk::{Binding, Channel, ChannelKind, Chunk, EndCause, GapCause, Socket},
+    delay::Delay,
     flow::{Before, Flow, Output, Piece},
     testimony::Testimony,
     unbound::{Told, Unbound, Waiting},
@@ -64,6 +65,7 @@ pub struct Streams {
     /// Keys of flows with a deadline.
     late: Vec<u64>,
     unbound: Unbound,
+    delay: Delay,
     ready: VecDeque<Chunk>,
     out: Output,
 }
@@ -87,6 +89,7 @@ impl Streams {
             last_channel: 0,
             late: Vec::new(),
             unbound: Unbound::default(),
+            delay: Delay::default(),
             ready: VecDeque::new(),
             out: Vec::new(),
         }
@@ -95,8 +98,8 @@ impl Streams {
     /// Takes a data record; `time` is its time.
     pub fn handle_data(&mut self, header: &Header, payload: &[u8], time: Time) {
         let bytes = Bytes::copy_from_slice(payload);
-        if self.is_held(header) {
-            self.unbound.hold(header, Told::Data(bytes), time);
+        if header.object == object::TLS {
+            self.wait((*header, Told::Data(bytes), time));
         } else {
             self.take_data(header, bytes, time);
         }
@@ -104,10 +107,19 @@ impl Streams {
 
     /// Takes a record of a stream's end.
     pub fn handle_end(&mut self, header: &Header, time: Time) {
-        if self.is_held(header) {
-            self.unbound.hold(header, Told::End, time);
+        if header.object == object::TLS {
+            self.wait((*header, Told::End, time));
         } else {
             self.take_end(header, time);
+        }
+    }
+
+    /// Lets a record of a TLS session wait: to be bound, else for its turn.
+    fn wait(&mut self, record: Waiting) {
+        if self.is_held(&record.0) {
+            self.unbound.hold(record);
+        } else {
+            self.delay.push(record);
         }
     }
 
@@ -118,13 +130,15 @@ impl Streams {
             header.generation = bind.generation;
             // The connection is told as such in a moment; the session's object names only the other direction.
             if !matches!(told, Told::Object(_)) {
-                self.take_waiting((header, told, time));
+                self.delay.push((header, told, time));
             }
         }
         if self.flows.contains_key(&bind.stream) {
             return;
         }
         // It waited too long: its channel becomes the connection's.
+        self.delay
+            .rename(header.stream, bind.stream, bind.generation);
         if let Some(mut flow) = self.flows.remove(&header.stream) {
             flow.generation = Some(bind.generation);
             if let Some(entry) = self.channels.get_mut(&flow.channel) {
@@ -158,7 +172,12 @@ impl Streams {
         } else {
             &mut flow.readers
         };
-        testimony.note(header.pos, header.pos.saturating_add(span), actor);
+        if header.object == object::TLS && header.flags & flag::UNALIGNED != 0 && bytes.is_empty() {
+            // Which bytes these are is not known; but an end of a session is one process's.
+            testimony.note(0, u64::MAX, actor);
+        } else {
+            testimony.note(header.pos, header.pos.saturating_add(span), actor);
+        }
         let is_counted = matches!(header.object, object::PIPE | object::UNIX | object::PTY);
         if is_counted && header.flags & flag::SKIPPED == 0 {
             // The ends count from 0, and what was left out would have been told.
@@ -238,7 +257,7 @@ impl Streams {
     /// Takes a description of a stream.
     pub fn handle_object(&mut self, header: &Header, told: &Object, time: Time) {
         if self.is_held(header) {
-            self.unbound.hold(header, Told::Object(*told), time);
+            self.unbound.hold((*header, Told::Object(*told), time));
         } else {
             self.take_object(header, told, time);
         }
@@ -301,6 +320,9 @@ impl Streams {
 
     /// Hands on what has waited long enough.
     pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(record) = self.delay.poll(now) {
+            self.take_waiting(record);
+        }
         while let Some(waiting) = self.unbound.poll(now) {
             for record in waiting {
                 self.take_waiting(record);
@@ -323,6 +345,7 @@ impl Streams {
             .iter()
             .filter_map(|key| self.flows.get(key)?.deadline())
             .chain(self.unbound.poll_timeout())
+            .chain(self.delay.poll_timeout())
             .min()
     }
 

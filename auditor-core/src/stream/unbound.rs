@@ -42,14 +42,14 @@ pub(super) struct Unbound {
 
 impl Unbound {
     /// Takes a record.
-    pub(super) fn hold(&mut self, header: &Header, told: Told, time: Time) {
-        let waiting = (*header, told, time);
-        self.bytes += size(&waiting);
-        let stream = self.streams.entry(header.stream).or_default();
+    pub(super) fn hold(&mut self, record: Waiting) {
+        let (key, time) = (record.0.stream, record.2);
+        self.bytes += size(&record);
+        let stream = self.streams.entry(key).or_default();
         if stream.is_empty() {
-            self.due.push_back((time.after(PATIENCE), header.stream));
+            self.due.push_back((time.after(PATIENCE), key));
         }
-        stream.push(waiting);
+        stream.push(record);
     }
 
     /// The records of a stream, which no longer wait.
@@ -78,7 +78,8 @@ impl Unbound {
     }
 }
 
-fn size((_, told, _): &Waiting) -> usize {
+/// Bytes that a record costs while it waits.
+pub(super) fn size((_, told, _): &Waiting) -> usize {
     let bytes = match told {
         Told::Data(bytes) => bytes.len(),
         Told::Object(_) | Told::End => 0,
@@ -95,7 +96,7 @@ mod tests {
             stream,
             ..Header::default()
         };
-        unbound.hold(&header, Told::Data(Bytes::from(vec![0; len])), Time(time));
+        unbound.hold((header, Told::Data(Bytes::from(vec![0; len])), Time(time)));
     }
 
     #[test]

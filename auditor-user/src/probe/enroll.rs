@@ -20,7 +20,7 @@ use auditor_common::{
     cookie::{cookie, form},
     limit::LIBRARIES,
 };
-use auditor_elf::{Call, Library, Role, Site};
+use auditor_elf::{Call, Library, Role};
 use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
@@ -111,6 +111,9 @@ pub(super) struct Programs {
     pub(super) returned: &'static str,
     pub(super) go: &'static str,
     pub(super) free: &'static str,
+    pub(super) seal: &'static str,
+    pub(super) open: &'static str,
+    pub(super) opened: &'static str,
 }
 
 impl Programs {
@@ -129,11 +132,45 @@ impl Programs {
                 "tls_go_bounded"
             },
             free: "tls_free",
+            seal: if has_bpf_loop {
+                "aead_seal"
+            } else {
+                "aead_seal_bounded"
+            },
+            open: "aead_open",
+            opened: if has_bpf_loop {
+                "aead_opened"
+            } else {
+                "aead_opened_bounded"
+            },
         }
     }
 
-    fn all(self) -> [&'static str; 4] {
-        [self.enter, self.returned, self.go, self.free]
+    fn all(self) -> [&'static str; 7] {
+        [
+            self.enter,
+            self.returned,
+            self.go,
+            self.free,
+            self.seal,
+            self.open,
+            self.opened,
+        ]
+    }
+
+    /// The program for a site; none where nothing is to be learnt.
+    fn at(self, role: Role) -> Option<&'static str> {
+        Some(match role {
+            Role::Enter(Call::AeadSeal | Call::AeadSealScatter | Call::RingSeal) => self.seal,
+            // What is sealed was read before.
+            Role::Return(Call::AeadSeal | Call::AeadSealScatter | Call::RingSeal) => return None,
+            Role::Enter(Call::AeadOpen | Call::RingOpen) => self.open,
+            Role::Return(Call::AeadOpen | Call::RingOpen) => self.opened,
+            Role::Enter(_) => self.enter,
+            Role::Return(_) => self.returned,
+            Role::Ret(_) => self.go,
+            Role::Free => self.free,
+        })
     }
 }
 
@@ -308,10 +345,16 @@ impl Enroller {
         self.last_library = number;
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         for site in &library.sites {
-            let (name, cookie) = self.probe(number, site)?;
+            let Some(name) = self.programs.at(site.role) else {
+                continue;
+            };
+            let (form, stack) = match site.role {
+                Role::Free => (0, [0; 2]),
+                Role::Enter(call) | Role::Return(call) | Role::Ret(call) => form_of(call)?,
+            };
             let point = UProbeAttachPoint {
                 location: UProbeAttachLocation::AbsoluteOffset(site.offset),
-                cookie: Some(cookie),
+                cookie: Some(cookie(number, form, stack)),
             };
             program(&mut self.ebpf, name)?.attach(point, &path, UProbeScope::AllProcesses)?;
         }
@@ -323,21 +366,6 @@ impl Enroller {
             .set(number, now, 0)
             .map_err(|error| ProgramError::IOError(io::Error::other(error)))
     }
-
-    /// The program for a site, and what it is told.
-    fn probe(&self, library: u32, site: &Site) -> Result<(&'static str, u64), ProgramError> {
-        let (form, stack) = match site.role {
-            Role::Free => (0, [0; 2]),
-            Role::Enter(call) | Role::Return(call) | Role::Ret(call) => form_of(call)?,
-        };
-        let name = match site.role {
-            Role::Enter(_) => self.programs.enter,
-            Role::Return(_) => self.programs.returned,
-            Role::Ret(_) => self.programs.go,
-            Role::Free => self.programs.free,
-        };
-        Ok((name, cookie(library, form, stack)))
-    }
 }
 
 fn form_of(call: Call) -> Result<(u8, [u16; 2]), ProgramError> {
@@ -347,6 +375,11 @@ fn form_of(call: Call) -> Result<(u8, [u16; 2]), ProgramError> {
         Call::SslWriteEx => (form::WRITE_EX, [0; 2]),
         Call::SslReadEx => (form::READ_EX, [0; 2]),
         Call::SslWriteEx2 => (form::WRITE_EX2, [0; 2]),
+        Call::AeadSeal => (form::AEAD_SEAL, [0; 2]),
+        Call::AeadSealScatter => (form::AEAD_SEAL_SCATTER, [0; 2]),
+        Call::AeadOpen => (form::AEAD_OPEN, [0; 2]),
+        Call::RingSeal => (form::RING_SEAL, [0; 2]),
+        Call::RingOpen => (form::RING_OPEN, [0; 2]),
         Call::GnuTlsSend => (form::GNUTLS_SEND, [0; 2]),
         Call::GnuTlsReceive => (form::GNUTLS_RECEIVE, [0; 2]),
         Call::GoWrite { connection, buffer } => (form::GO_WRITE, [connection, buffer]),
