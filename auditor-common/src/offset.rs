@@ -59,7 +59,7 @@ offsets! {
     sock_family: "sock" "__sk_common.skc_family";
     /// Destination, then source: eight bytes.
     sock_ipv4: "sock" "__sk_common.skc_daddr";
-    /// Destination port (network order), then local port: four bytes.
+    /// Destination port (network order).
     sock_ports: "sock" "__sk_common.skc_dport";
     sock_ipv6_destination: "sock" "__sk_common.skc_v6_daddr";
     sock_ipv6_source: "sock" "__sk_common.skc_v6_rcv_saddr";
@@ -67,6 +67,8 @@ offsets! {
     sock_socket: "sock" "sk_socket";
     sock_type: "sock" "sk_type";
     sock_protocol: "sock" "sk_protocol";
+    /// Local port (network order), which a socket keeps when it is closed.
+    inet_port: "inet_sock" "inet_sport";
     net_inode: "net" "ns.inum";
     unix_peer: "unix_sock" "peer";
     tcp_write_seq: "tcp_sock" "write_seq";

@@ -318,13 +318,11 @@ fn bytes(address: [u64; 2]) -> [u8; 16] {
 /// Addresses of a TCP `struct sock`. IPv4 in IPv6 is told as IPv4, for its peer may be a plain IPv4 socket.
 #[inline(always)]
 pub(crate) fn flow(sock: u64) -> Flow {
-    // Destination first, then source: the kernel's order, which its own look-ups rely on.
-    let ports: [u16; 2] = read(sock, offset!(sock_ports));
     let mut flow = Flow {
         local: [0; 2],
         remote: [0; 2],
-        local_port: ports[1],
-        remote_port: u16::from_be(ports[0]),
+        local_port: u16::from_be(read(sock, offset!(inet_port))),
+        remote_port: u16::from_be(read(sock, offset!(sock_ports))),
         ip: 4,
         netns: 0,
     };
@@ -338,6 +336,7 @@ pub(crate) fn flow(sock: u64) -> Flow {
         loopback = flow.remote[0] == 0 && flow.remote[1] == 1u64 << 56;
     }
     if plain {
+        // Destination first, then source: the kernel's order, which its own look-ups rely on.
         let addresses: [u32; 2] = read(sock, offset!(sock_ipv4));
         flow.ip = 4;
         flow.remote = [u64::from(addresses[0]), 0];

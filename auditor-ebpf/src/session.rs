@@ -28,6 +28,8 @@ use crate::{
 const APPLICATION_DATA: u8 = 23;
 /// Bytes of plaintext that one record holds.
 const RECORD_MAX: u64 = 16_384;
+/// Lengths of received records that a thread remembers; a power of two.
+const RECEIVED: usize = 8;
 /// Records of one chunk whose lengths are looked at.
 const RECORDS: usize = 6;
 
@@ -76,12 +78,18 @@ pub(crate) struct Thread {
     /// A session that was written to, and the bytes; its record is about to be sent.
     written: u64,
     written_len: u64,
-    /// When a TLS record was sent first since a call returned last; 0 for not yet.
-    pub(crate) sent: u64,
+    /// When a TLS record was sent last, and on which stream.
+    sent: u64,
+    sent_on: u64,
+    /// The slot of the program at work, see [`crate::slot`].
+    pub(crate) slot: u32,
+    pad: u32,
     /// The streams and the socket on which TLS records came last, and the records' lengths.
     received: [u64; 2],
     received_sock: u64,
-    lengths: [u16; RECORDS],
+    /// The next of the lengths to be replaced.
+    next: u64,
+    lengths: [u16; RECEIVED],
 }
 
 /// A call of a TLS library that has not returned.
@@ -118,9 +126,13 @@ static IDLE: Thread = Thread {
     written: 0,
     written_len: 0,
     sent: 0,
+    sent_on: 0,
+    slot: 0,
+    pad: 0,
     received: [0; 2],
     received_sock: 0,
-    lengths: [0; RECORDS],
+    next: 0,
+    lengths: [0; RECEIVED],
 };
 
 #[map]
@@ -292,6 +304,15 @@ impl Session {
     }
 }
 
+/// When this thread sent the last record of a session that was written to; 0 when it did not.
+#[inline(always)]
+pub(crate) fn sent(session: &Session) -> u64 {
+    match thread() {
+        Some(thread) if thread.sent_on ^ LAYER == session.streams[0] => thread.sent,
+        _ => 0,
+    }
+}
+
 /// Notes that a session was written to; its record is about to be sent by this thread.
 #[inline(always)]
 pub(crate) fn note_written(session: &Session, handle: u64, len: u64) {
@@ -307,30 +328,40 @@ pub(crate) fn note_written(session: &Session, handle: u64, len: u64) {
 #[inline(never)]
 pub(crate) fn bind_received(key: &Key, library: u32, len: u64) {
     let Some(thread) = thread() else { return };
-    let mut is_found = false;
-    for index in 0..RECORDS {
-        is_found |= is_record_of(thread.lengths[index], len);
+    if !has_received(thread, len) {
+        return;
     }
-    if is_found {
-        thread.lengths = [0; RECORDS];
-        let [stream, twin] = thread.received;
-        let sock = thread.received_sock;
-        bind(
-            key,
-            &connection(stream, twin, sock),
-            end::READ,
-            binding::RECORD,
-            library,
-        );
+    thread.lengths = [0; RECEIVED];
+    let [stream, twin] = thread.received;
+    let socket = connection(stream, twin, thread.received_sock);
+    bind(key, &socket, end::READ, binding::RECORD, library);
+}
+
+/// Whether a thread received a record for this much plaintext. Out of line for the sake of the caller's stack.
+#[inline(never)]
+fn has_received(thread: &Thread, len: u64) -> bool {
+    let mut found = 0;
+    for index in 0..RECEIVED {
+        found |= is_record_of(thread.lengths[index], len);
     }
+    found != 0
 }
 
 /// Whether `len` bytes of plaintext make a record of this length: with the content type and the tag of TLS 1.3 (and
 /// the 16 bytes of padding that Java adds), or the explicit nonce and the tag (or only the tag) of TLS 1.2.
+///
+/// 1 or 0, without branches for the verifier's sake.
 #[inline(always)]
-fn is_record_of(record: u16, len: u64) -> bool {
+fn is_record_of(record: u16, len: u64) -> u64 {
     let more = u64::from(record).wrapping_sub(if len > RECORD_MAX { RECORD_MAX } else { len });
-    more == 17 || more == 24 || more == 16 || more == 33
+    is_zero(more ^ 17) | is_zero(more ^ 24) | is_zero(more ^ 16) | is_zero(more ^ 33)
+}
+
+/// 1 for 0, else 0.
+#[inline(always)]
+fn is_zero(value: u64) -> u64 {
+    // The highest bit is set in one of the two for all but 0.
+    !(value | value.wrapping_neg()) >> 63
 }
 
 fn connection(stream: u64, twin: u64, sock: u64) -> Target {
@@ -372,27 +403,31 @@ pub(crate) fn note_socket(work: &mut Work, side: u8) -> u64 {
         return handle;
     }
     if side == end::WRITE {
-        if thread.sent == 0 {
-            thread.sent = now();
-        }
+        thread.sent = now();
+        thread.sent_on = tcp.stream;
         let (handle, len) = (thread.written, thread.written_len);
         thread.written = 0;
-        let is_found = is_record_of(lengths[0], len)
-            || is_record_of(lengths[1], len)
-            || is_record_of(lengths[2], len)
-            || is_record_of(lengths[3], len)
-            || is_record_of(lengths[4], len)
-            || is_record_of(lengths[5], len);
-        if handle == 0 || !is_found {
+        let mut found = 0;
+        for length in lengths {
+            found |= is_record_of(*length, len);
+        }
+        if handle == 0 || found == 0 {
             return 0;
         }
         bind(&key(handle), tcp, side, binding::RECORD, 0);
         return handle;
     }
-    if is_record || thread.received[0] != tcp.stream {
+    if thread.received[0] != tcp.stream {
         thread.received = [tcp.stream, tcp.twin];
         thread.received_sock = tcp.sock;
-        thread.lengths = *lengths;
+        thread.lengths = [0; RECEIVED];
+    }
+    // A record may be opened only after the next ones were received.
+    for length in lengths {
+        if *length != 0 {
+            thread.lengths[thread.next as usize & (RECEIVED - 1)] = *length;
+            thread.next += 1;
+        }
     }
     0
 }

@@ -138,18 +138,9 @@ fn go<const LOOP: bool>(context: &ProbeContext) {
     } else {
         end::WRITE
     };
-    let mut begun = 0;
-    if side == end::WRITE
-        && let Some(thread) = session::thread()
-    {
-        // There is no safe place to see it begin; its record was sent when it had.
-        begun = thread.sent;
-        thread.sent = 0;
-    }
     let call = Call {
         handle: connection,
         buffer,
-        begun,
         library: cookie::library(place),
         ..Call::NONE
     };
@@ -201,7 +192,13 @@ pub(crate) fn heard<const LOOP: bool>(call: &Call, side: u8, len: u64, kind: Kin
     if kind == Kind::Half {
         session::forget_closed(&key, side);
     }
-    let slot = slot::acquire();
+    let Some(thread) = session::thread_or_new() else {
+        return;
+    };
+    thread.slot = slot::acquire();
+    // Read again, so that the verifier does not go through everything for each slot.
+    // SAFETY: points to a field.
+    let slot = unsafe { core::ptr::read_volatile(&raw const thread.slot) };
     if kind == Kind::Go
         && slot != slot::TRACEPOINT
         && let Some(work) = io::work(slot)
@@ -221,7 +218,12 @@ pub(crate) fn heard<const LOOP: bool>(call: &Call, side: u8, len: u64, kind: Kin
         io::tell_moved(work, session);
         work.target = session.target(side);
         work.source = Source::buffer(call.buffer, len);
-        work.time = if side == end::WRITE { call.begun } else { 0 };
+        work.time = match (side, kind) {
+            // There is no safe place to see it begin; its record was sent when it had.
+            (end::WRITE, Kind::Go) => session::sent(session),
+            (end::WRITE, _) => call.begun,
+            _ => 0,
+        };
         io::take::<LOOP>(work, side, len);
     }
     slot::release(slot);
