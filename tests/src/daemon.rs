@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{event::EventFile, process::Running};
+use crate::{
+    event::EventFile,
+    process::{Running, wait_for},
+};
 
 /// A running daemon with a data directory of its own.
 pub(crate) struct Daemon {
@@ -73,6 +76,28 @@ impl Daemon {
     /// What it said on standard error.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until it hears the TLS stack in a program, which is started for that: it reads a file when it first sees it
+    /// executed, and a program that begins to talk at once is faster.
+    pub(crate) fn meet(&self, mut program: Command, limit: Duration) -> Result<()> {
+        let path = fs::canonicalize(program.get_program())?;
+        let told = format!("file={}", path.display());
+        let mut running = Running::start(
+            program
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null()),
+        )?;
+        wait_for(&format!("TLS of {}", path.display()), limit, || {
+            let log = self.log();
+            let is_told = log
+                .lines()
+                .any(|line| line.contains("TLS is") && line.contains(&told));
+            Ok(is_told.then_some(()))
+        })?;
+        let _ = running.wait(limit);
+        Ok(())
     }
 
     /// Asks it to end and waits: afterwards every event is in the file.

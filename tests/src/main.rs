@@ -105,6 +105,9 @@ fn run(arguments: &Arguments) -> Result<usize> {
         .as_ref()
         .map(|auditor| Daemon::start(auditor, &arguments.folder.join("daemon"), &[], limit));
     let mut daemon = daemon.transpose()?;
+    if let Some(daemon) = &daemon {
+        scenarios::meet_programs(&sessions, daemon, limit)?;
+    }
     let results = play_all(&sessions, daemon.as_ref(), arguments, &certificates);
     let is_wanted = |only: &String| "object_".contains(only.as_str()) || only.starts_with("object");
     let mut calls = match &daemon {

@@ -23,6 +23,9 @@ enum Command {
     Doctor(doctor::Arguments),
     /// List every process that speaks, or may speak, MCP here, and how it is seen.
     Coverage(coverage::Arguments),
+    /// Search the file on standard input for TLS stacks: what `run` starts for large files.
+    #[command(hide = true)]
+    Inspect,
 }
 
 impl Cli {
@@ -35,6 +38,7 @@ impl Cli {
             Command::Run(arguments) => arguments.execute(),
             Command::Doctor(arguments) => arguments.execute(),
             Command::Coverage(arguments) => arguments.execute(),
+            Command::Inspect => Ok(crate::probe::inspect()?),
         }
     }
 }

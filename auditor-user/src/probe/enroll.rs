@@ -7,20 +7,13 @@ use std::{
     collections::HashSet,
     fs::File,
     io,
-    os::{
-        fd::AsRawFd as _,
-        unix::fs::{FileExt as _, MetadataExt as _},
-    },
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
 };
 
-use auditor_common::{
-    cookie::{cookie, form},
-    limit::LIBRARIES,
-};
-use auditor_elf::{Call, Library, Role};
+use auditor_common::{cookie::cookie, limit::LIBRARIES};
 use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
@@ -31,6 +24,8 @@ use aya::{
 };
 use nix::time::{ClockId, clock_gettime};
 use procfs::process::{MMPermissions, Process};
+
+use super::inspect::{self, Found, InspectError, Kind};
 
 /// Requests that wait; beyond it files go unprobed, which is counted.
 const REQUESTS: usize = 4_096;
@@ -158,19 +153,16 @@ impl Programs {
         ]
     }
 
-    /// The program for a site; none where nothing is to be learnt.
-    fn at(self, role: Role) -> Option<&'static str> {
-        Some(match role {
-            Role::Enter(Call::AeadSeal | Call::AeadSealScatter | Call::RingSeal) => self.seal,
-            // What is sealed was read before.
-            Role::Return(Call::AeadSeal | Call::AeadSealScatter | Call::RingSeal) => return None,
-            Role::Enter(Call::AeadOpen | Call::RingOpen) => self.open,
-            Role::Return(Call::AeadOpen | Call::RingOpen) => self.opened,
-            Role::Enter(_) => self.enter,
-            Role::Return(_) => self.returned,
-            Role::Ret(_) => self.go,
-            Role::Free => self.free,
-        })
+    fn of_kind(self, kind: Kind) -> &'static str {
+        match kind {
+            Kind::Enter => self.enter,
+            Kind::Returned => self.returned,
+            Kind::Go => self.go,
+            Kind::Free => self.free,
+            Kind::Seal => self.seal,
+            Kind::Open => self.open,
+            Kind::Opened => self.opened,
+        }
     }
 }
 
@@ -307,9 +299,9 @@ impl Enroller {
             tracing::warn!(file = %name.display(), bytes = data.len(), "too large to be searched for TLS");
             return true;
         }
-        let libraries = match read(&file, data.len()).map(|bytes| auditor_elf::recognise(&bytes)) {
-            Ok(Ok(libraries)) => libraries,
-            Ok(Err(error)) => {
+        let libraries = match inspect::inspect(&file, data.len()) {
+            Ok(libraries) => libraries,
+            Err(InspectError::Elf(error)) => {
                 tracing::debug!(file = %name.display(), %error, "not searched for TLS");
                 return true;
             }
@@ -321,10 +313,10 @@ impl Enroller {
         for library in &libraries {
             match self.attach(&file, library) {
                 Ok(()) => {
-                    tracing::info!(file = %name.display(), stack = ?library.stack, version = library.version, "TLS is heard")
+                    tracing::info!(file = %name.display(), stack = library.stack, version = library.version, "TLS is heard")
                 }
                 Err(error) => {
-                    tracing::warn!(file = %name.display(), stack = ?library.stack, %error, "TLS is not heard")
+                    tracing::warn!(file = %name.display(), stack = library.stack, %error, "TLS is not heard")
                 }
             }
         }
@@ -332,31 +324,27 @@ impl Enroller {
     }
 
     /// Puts all probes of a library in place.
-    fn attach(&mut self, file: &File, library: &Library) -> Result<(), ProgramError> {
+    fn attach(&mut self, file: &File, library: &Found) -> Result<(), ProgramError> {
         let number = self.last_library + 1;
         if number >= LIBRARIES || library.sites.is_empty() {
-            return Err(ProgramError::IOError(io::Error::other(
-                library.refused.map_or_else(
-                    || "too many libraries have probes".to_owned(),
-                    |refused| refused.to_string(),
-                ),
-            )));
+            let obstacle = library
+                .refused
+                .as_deref()
+                .unwrap_or("too many libraries have probes");
+            return Err(ProgramError::IOError(io::Error::other(obstacle)));
         }
         self.last_library = number;
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         for site in &library.sites {
-            let Some(name) = self.programs.at(site.role) else {
-                continue;
-            };
-            let (form, stack) = match site.role {
-                Role::Free => (0, [0; 2]),
-                Role::Enter(call) | Role::Return(call) | Role::Ret(call) => form_of(call)?,
-            };
             let point = UProbeAttachPoint {
                 location: UProbeAttachLocation::AbsoluteOffset(site.offset),
-                cookie: Some(cookie(number, form, stack)),
+                cookie: Some(cookie(number, site.form, site.stack)),
             };
-            program(&mut self.ebpf, name)?.attach(point, &path, UProbeScope::AllProcesses)?;
+            program(&mut self.ebpf, self.programs.of_kind(site.kind))?.attach(
+                point,
+                &path,
+                UProbeScope::AllProcesses,
+            )?;
         }
         let now = clock_gettime(ClockId::CLOCK_BOOTTIME)
             .map_err(|error| ProgramError::IOError(error.into()))?;
@@ -368,39 +356,8 @@ impl Enroller {
     }
 }
 
-fn form_of(call: Call) -> Result<(u8, [u16; 2]), ProgramError> {
-    Ok(match call {
-        Call::SslWrite => (form::WRITE, [0; 2]),
-        Call::SslRead => (form::READ, [0; 2]),
-        Call::SslWriteEx => (form::WRITE_EX, [0; 2]),
-        Call::SslReadEx => (form::READ_EX, [0; 2]),
-        Call::SslWriteEx2 => (form::WRITE_EX2, [0; 2]),
-        Call::AeadSeal => (form::AEAD_SEAL, [0; 2]),
-        Call::AeadSealScatter => (form::AEAD_SEAL_SCATTER, [0; 2]),
-        Call::AeadOpen => (form::AEAD_OPEN, [0; 2]),
-        Call::RingSeal => (form::RING_SEAL, [0; 2]),
-        Call::RingOpen => (form::RING_OPEN, [0; 2]),
-        Call::GnuTlsSend => (form::GNUTLS_SEND, [0; 2]),
-        Call::GnuTlsReceive => (form::GNUTLS_RECEIVE, [0; 2]),
-        Call::GoWrite { connection, buffer } => (form::GO_WRITE, [connection, buffer]),
-        Call::GoRead { connection, buffer } => (form::GO_READ, [connection, buffer]),
-        other => {
-            return Err(ProgramError::IOError(io::Error::other(format!(
-                "no probe for {other:?}"
-            ))));
-        }
-    })
-}
-
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, ProgramError> {
     ebpf.program_mut(name)
         .ok_or(ProgramError::NotLoaded)?
         .try_into()
-}
-
-/// Reads a file from its beginning, without moving its position; not mapped, for whoever owns it may cut it short.
-fn read(file: &File, len: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, 0)?;
-    Ok(bytes)
 }

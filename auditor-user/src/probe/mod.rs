@@ -5,11 +5,13 @@
 
 mod btf;
 mod enroll;
+mod inspect;
 mod kernel_side;
 mod ring;
 
 pub(crate) use btf::Btf;
 use btf::BtfError;
 pub(crate) use enroll::{Enroller, Enrolment, Request};
+pub(crate) use inspect::serve as inspect;
 pub(crate) use kernel_side::{Counts, KernelSide, Loaded, probes};
 pub(crate) use ring::Ring;

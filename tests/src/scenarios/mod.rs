@@ -2,9 +2,12 @@
 
 mod https;
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::{
+    daemon::Daemon,
     programs::{Sdk, Transport, node, python_program},
     session::{Between, Session},
 };
@@ -256,4 +259,17 @@ fn gateways() -> Vec<Session> {
             }),
         ),
     ]
+}
+
+/// Lets the daemon see the programs that bring their own TLS before they talk.
+pub(crate) fn meet_programs(sessions: &[Session], daemon: &Daemon, limit: Duration) -> Result<()> {
+    for sdk in [Sdk::Go, Sdk::Rust, Sdk::RustRing] {
+        let plays =
+            |session: &Session| session.name.contains("https") && session.name.contains(sdk.name());
+        if sessions.iter().any(plays) {
+            daemon.meet(sdk.client()?, limit)?;
+            daemon.meet(sdk.server(Transport::Stdio, 0)?, limit)?;
+        }
+    }
+    Ok(())
 }
