@@ -96,7 +96,7 @@ fn examine() -> Vec<Finding> {
         )),
     }
     for (what, obstacle) in [
-        ("TLS", "what is encrypted is not heard yet"),
+        ("TLS of Java and NSS", "these libraries cannot be probed"),
         ("32-bit programs", "their system calls are not heard"),
         (
             "MPTCP, SCTP, QUIC",

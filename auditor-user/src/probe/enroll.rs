@@ -25,7 +25,7 @@ use aya::{
 use nix::time::{ClockId, clock_gettime};
 use procfs::process::{MMPermissions, Process};
 
-use super::inspect::{self, Found, InspectError, Kind};
+use super::inspect::{self, Found, InspectError, Kind, Site};
 
 /// Requests that wait; beyond it files go unprobed, which is counted.
 const REQUESTS: usize = 4_096;
@@ -84,6 +84,8 @@ impl Enrolment {
 pub(crate) struct Enroller {
     ebpf: Ebpf,
     programs: Programs,
+    /// Whether the return of a function may be probed.
+    are_returns_safe: bool,
     maps: Maps,
     last_library: u32,
     /// Files that were looked at, by the kernel's names and by ours.
@@ -174,6 +176,7 @@ impl Enroller {
     pub(super) fn load(
         mut ebpf: Ebpf,
         programs: Programs,
+        are_returns_safe: bool,
         maps: Maps,
     ) -> Result<Self, ProgramError> {
         for name in programs.all() {
@@ -182,6 +185,7 @@ impl Enroller {
         Ok(Self {
             ebpf,
             programs,
+            are_returns_safe,
             maps,
             last_library: 0,
             known: HashSet::new(),
@@ -332,6 +336,13 @@ impl Enroller {
                 .as_deref()
                 .unwrap_or("too many libraries have probes");
             return Err(ProgramError::IOError(io::Error::other(obstacle)));
+        }
+        let has_return = |site: &Site| matches!(site.kind, Kind::Returned | Kind::Opened);
+        if !self.are_returns_safe && library.sites.iter().any(has_return) {
+            return Err(ProgramError::IOError(io::Error::other(
+                "on this kernel a probe at a return ends programs whose seccomp filter does not know it: use Linux \
+                 6.12.14, 6.13.3 or 6.14, or later",
+            )));
         }
         self.last_library = number;
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));

@@ -188,20 +188,45 @@ pub(crate) fn probes(btf: &Btf) -> Vec<Probe> {
     ]
 }
 
-/// Whether the kernel has `bpf_loop` (Linux 5.17).
-fn has_bpf_loop() -> bool {
+/// Version, patch level and sublevel of the kernel; the newest where it does not tell.
+fn release() -> [u32; 3] {
     let release = nix::sys::utsname::uname();
     let Ok(release) = release.map(|name| name.release().to_string_lossy().into_owned()) else {
-        return true;
+        return [u32::MAX; 3];
     };
+    numbers(&release)
+}
+
+fn numbers(release: &str) -> [u32; 3] {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
         .map_while(|part| part.parse::<u32>().ok());
-    let version = (
-        numbers.next().unwrap_or(u32::MAX),
-        numbers.next().unwrap_or(0),
-    );
-    version >= (5, 17)
+    match numbers.next() {
+        Some(version) => [
+            version,
+            numbers.next().unwrap_or(0),
+            numbers.next().unwrap_or(0),
+        ],
+        None => [u32::MAX; 3],
+    }
+}
+
+/// Whether the kernel has `bpf_loop` (Linux 5.17).
+fn has_bpf_loop() -> bool {
+    release() >= [5, 17, 0]
+}
+
+/// Whether probes at the return of a function are safe for every program.
+///
+/// Since Linux 6.11 they use a system call, which seccomp filters knew nothing of and refused: that ended the program.
+/// Filters no longer see it since 6.14, 6.13.3 and 6.12.14.
+fn are_returns_safe([version, patch, sublevel]: [u32; 3]) -> bool {
+    match (version, patch) {
+        (6, 11) => false,
+        (6, 12) => sublevel >= 14,
+        (6, 13) => sublevel >= 3,
+        _ => true,
+    }
 }
 
 impl KernelSide {
@@ -264,13 +289,16 @@ impl KernelSide {
             libraries: take(&mut ebpf, "LIBRARIES")?,
             mapped: take(&mut ebpf, "MAPPED")?,
         };
-        let enroller =
-            Enroller::load(ebpf, Programs::of(has_bpf_loop()), maps).map_err(|source| {
-                ProbeError::Program {
-                    program: "tls",
-                    source,
-                }
-            })?;
+        let enroller = Enroller::load(
+            ebpf,
+            Programs::of(has_bpf_loop()),
+            are_returns_safe(release()),
+            maps,
+        )
+        .map_err(|source| ProbeError::Program {
+            program: "tls",
+            source,
+        })?;
         Ok(Loaded {
             kernel: side,
             ring,
@@ -367,4 +395,33 @@ fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
     found
         .try_into()
         .map_err(|source| ProbeError::Map { map, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_three_numbers() {
+        assert_eq!(numbers("6.12.57+deb13-amd64"), [6, 12, 57]);
+        assert_eq!(numbers("6.18-rc1"), [6, 18, 0]);
+        assert_eq!(numbers("unknown"), [u32::MAX; 3]);
+    }
+
+    #[test]
+    fn returns_are_not_probed_where_that_may_end_a_program() {
+        for unsafe_release in [[6, 11, 0], [6, 11, 9], [6, 12, 13], [6, 13, 2]] {
+            assert!(!are_returns_safe(unsafe_release));
+        }
+        for safe_release in [
+            [5, 15, 0],
+            [6, 1, 0],
+            [6, 10, 9],
+            [6, 12, 14],
+            [6, 13, 3],
+            [6, 14, 0],
+        ] {
+            assert!(are_returns_safe(safe_release));
+        }
+    }
 }
