@@ -98,9 +98,9 @@ pub(crate) struct Thread {
 pub(crate) struct Call {
     /// The library's session; 0 when there is no call.
     pub(crate) handle: u64,
-    /// The buffer, and its size.
+    /// Where the plaintext is or will be.
     pub(crate) buffer: u64,
-    /// Where the function tells how many bytes it moved, by its form.
+    /// Where the function tells how many bytes it moved, or what else is to be known at its return, by its form.
     pub(crate) told: [u64; 2],
     /// When it began; 0 when that is not known.
     pub(crate) begun: u64,
@@ -287,9 +287,7 @@ impl Session {
             binding: self.binding,
         }
     }
-}
 
-impl Session {
     /// Notes that plaintext passed for which there was no room on this CPU.
     #[inline(never)]
     pub(crate) fn note_lost(&self, side: u8, len: u64) {
