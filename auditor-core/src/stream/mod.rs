@@ -10,6 +10,8 @@ mod streams;
 mod testimony;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 mod unbound;
 
 pub use chunk::{Binding, Channel, ChannelKind, Chunk, Content, EndCause, GapCause, Socket};
