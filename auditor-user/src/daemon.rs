@@ -291,6 +291,7 @@ impl Daemon {
                 self.enroll(Request::Program {
                     pid: header.tgid,
                     file: (exec.inode, u64::from(exec.device)),
+                    path: strings.path(),
                 });
             }
             Record::Exit(header) => self.table.handle_exit(header, time),
@@ -304,7 +305,7 @@ impl Daemon {
         if let Some(enrolment) = &self.enrolment
             && !enrolment.request(request)
         {
-            tracing::warn!(?request, "too many files wait to be searched for TLS");
+            tracing::warn!("too many files wait to be searched for TLS: one is left out");
         }
     }
 

@@ -90,6 +90,10 @@ impl Daemon {
                 .stderr(Stdio::null()),
         )?;
         wait_for(&format!("TLS of {}", path.display()), limit, || {
+            if running.ended()?.is_some() {
+                // Gone before its file was opened: once more.
+                running = Running::start(&mut program)?;
+            }
             let log = self.log();
             let is_told = log
                 .lines()

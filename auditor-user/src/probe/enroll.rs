@@ -22,7 +22,10 @@ use aya::{
         uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope},
     },
 };
-use nix::time::{ClockId, clock_gettime};
+use nix::{
+    sys::stat::{major, minor},
+    time::{ClockId, clock_gettime},
+};
 use procfs::process::{MMPermissions, Process};
 
 use super::inspect::{self, Found, InspectError, Kind, Site};
@@ -47,7 +50,7 @@ const PROGRAM_FOLDERS: &[&str] = &["/usr/bin", "/usr/local/bin"];
 const PROGRAM_NAMES: &[&str] = &["node", "bun", "deno"];
 
 /// A file that a process began to execute.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Request {
     /// Its program.
     Program {
@@ -55,6 +58,8 @@ pub(crate) enum Request {
         pid: u32,
         /// The file, as the kernel names it: inode and device.
         file: (u64, u64),
+        /// Its path, in the process's mount namespace.
+        path: Option<String>,
     },
     /// A file that it mapped.
     Mapping {
@@ -242,12 +247,19 @@ impl Enroller {
     }
 
     fn handle(&mut self, request: Request) {
-        let (Request::Program { file, .. } | Request::Mapping { file, .. }) = request;
+        let (Request::Program { file, .. } | Request::Mapping { file, .. }) = &request;
+        let file = *file;
         if !self.known.insert(file) {
             return;
         }
         let is_found = match request {
-            Request::Program { pid, .. } => self.enroll(&PathBuf::from(format!("/proc/{pid}/exe"))),
+            Request::Program { pid, path, .. } => {
+                self.enroll(&PathBuf::from(format!("/proc/{pid}/exe")))
+                    || path.is_some_and(|path| {
+                        // It is gone; its file may still be there.
+                        is_at(Path::new(&path), file) && self.enroll(Path::new(&path))
+                    })
+            }
             Request::Mapping { pid, address, .. } => i32::try_from(pid)
                 .ok()
                 .and_then(|pid| Process::new(pid).ok())
@@ -365,6 +377,14 @@ impl Enroller {
             .set(number, now, 0)
             .map_err(|error| ProgramError::IOError(io::Error::other(error)))
     }
+}
+
+/// Whether the file that the kernel knows by inode and device is at this path of the host.
+fn is_at(path: &Path, (inode, device): (u64, u64)) -> bool {
+    path.metadata().is_ok_and(|data| {
+        let number = major(data.dev()) << 20 | minor(data.dev());
+        data.ino() == inode && number == device
+    })
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, ProgramError> {
