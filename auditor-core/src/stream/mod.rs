@@ -10,6 +10,7 @@ mod streams;
 mod testimony;
 #[cfg(test)]
 mod tests;
+mod tls;
 #[cfg(test)]
 mod tls_tests;
 mod unbound;

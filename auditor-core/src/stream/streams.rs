@@ -17,12 +17,12 @@ use super::{
     delay::Delay,
     flow::{Before, Flow, Output, Piece},
     testimony::Testimony,
-    unbound::{Told, Unbound, Waiting},
+    unbound::{Told, Unbound},
 };
 use crate::{
     audit::Seen,
     key::{Actor, ChannelId, ProcessKey, Side, Time},
-    record::{Bind, Header, Object},
+    record::{Header, Object},
 };
 
 /// Bounds of the stage.
@@ -60,23 +60,23 @@ pub struct Streams {
     limits: Limits,
     /// By the kernel's key.
     pub(super) flows: HashMap<u64, Flow>,
-    channels: HashMap<ChannelId, Entry>,
+    pub(super) channels: HashMap<ChannelId, Entry>,
     last_channel: u64,
     /// Keys of flows with a deadline.
     late: Vec<u64>,
-    unbound: Unbound,
-    delay: Delay,
+    pub(super) unbound: Unbound,
+    pub(super) delay: Delay,
     ready: VecDeque<Chunk>,
     out: Output,
 }
 
 /// A channel, and the keys of its directions.
-struct Entry {
+pub(super) struct Entry {
     channel: Arc<Channel>,
-    keys: [Option<u64>; 2],
+    pub(super) keys: [Option<u64>; 2],
     /// Who wrote and who read in each direction, once its key belongs to another channel.
     past: [Option<[Testimony; 2]>; 2],
-    last_used: Time,
+    pub(super) last_used: Time,
 }
 
 impl Streams {
@@ -114,55 +114,7 @@ impl Streams {
         }
     }
 
-    /// Lets a record of a TLS session wait: to be bound, else for its turn.
-    fn wait(&mut self, record: Waiting) {
-        if self.is_held(&record.0) {
-            self.unbound.hold(record);
-        } else {
-            self.delay.push(record);
-        }
-    }
-
-    /// Lets the stream of a TLS session go on as that of its connection.
-    pub fn handle_bind(&mut self, header: &Header, bind: &Bind, time: Time) {
-        for (mut header, told, time) in self.unbound.take(header.stream) {
-            header.stream = bind.stream;
-            header.generation = bind.generation;
-            // The connection is told as such in a moment; the session's object names only the other direction.
-            if !matches!(told, Told::Object(_)) {
-                self.delay.push((header, told, time));
-            }
-        }
-        if self.flows.contains_key(&bind.stream) {
-            return;
-        }
-        // It waited too long: its channel becomes the connection's.
-        self.delay
-            .rename(header.stream, bind.stream, bind.generation);
-        if let Some(mut flow) = self.flows.remove(&header.stream) {
-            flow.generation = Some(bind.generation);
-            if let Some(entry) = self.channels.get_mut(&flow.channel) {
-                entry.keys[flow.side.index()] = Some(bind.stream);
-                entry.last_used = time;
-            }
-            self.flows.insert(bind.stream, flow);
-        }
-    }
-
-    /// Whether a record waits for its TLS session to be bound.
-    fn is_held(&self, header: &Header) -> bool {
-        header.flags & flag::UNBOUND != 0 && !self.flows.contains_key(&header.stream)
-    }
-
-    fn take_waiting(&mut self, (header, told, time): Waiting) {
-        match told {
-            Told::Data(bytes) => self.take_data(&header, bytes, time),
-            Told::Object(object) => self.take_object(&header, &object, time),
-            Told::End => self.take_end(&header, time),
-        }
-    }
-
-    fn take_data(&mut self, header: &Header, bytes: Bytes, time: Time) {
+    pub(super) fn take_data(&mut self, header: &Header, bytes: Bytes, time: Time) {
         let patience = self.limits.patience;
         let (flow, out) = self.flow(header, time);
         let actor = actor(header);
@@ -215,7 +167,7 @@ impl Streams {
         self.settle(header.stream);
     }
 
-    fn take_end(&mut self, header: &Header, time: Time) {
+    pub(super) fn take_end(&mut self, header: &Header, time: Time) {
         let patience = self.limits.patience;
         let cause = if header.flags & flag::RESET != 0 {
             EndCause::Reset
@@ -263,7 +215,7 @@ impl Streams {
         }
     }
 
-    fn take_object(&mut self, header: &Header, told: &Object, time: Time) {
+    pub(super) fn take_object(&mut self, header: &Header, told: &Object, time: Time) {
         if self.is_stale(header.stream, told) {
             self.open(header, time);
         }
@@ -320,14 +272,7 @@ impl Streams {
 
     /// Hands on what has waited long enough.
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some(record) = self.delay.poll(now) {
-            self.take_waiting(record);
-        }
-        while let Some(waiting) = self.unbound.poll(now) {
-            for record in waiting {
-                self.take_waiting(record);
-            }
-        }
+        self.release_waiting(now);
         for key in std::mem::take(&mut self.late) {
             let Some(flow) = self.flows.get_mut(&key) else {
                 continue;

@@ -192,3 +192,33 @@ fn the_end_that_does_not_count_names_its_process_for_the_whole_stream() {
     let seen = streams.seen(heard[0].channel, Side::A, &(0..7));
     assert_eq!(seen.writer.map(|actor| actor.process.pid), Some(1));
 }
+
+#[test]
+fn what_waits_for_its_turn_follows_its_session_to_a_connection_that_is_known() {
+    let mut streams = Streams::new(Limits::default());
+    data(
+        &mut streams,
+        header(UNBOUND, 1, end::WRITE, 0),
+        b"one",
+        3,
+        0,
+    );
+    assert_eq!(text(&chunks(&mut streams, 30 * MILLI)), "one");
+    data(
+        &mut streams,
+        header(OUT, 2, end::READ, 0),
+        b"onetwo",
+        6,
+        31_000,
+    );
+    let _ = chunks(&mut streams, 39 * MILLI);
+    data(
+        &mut streams,
+        header(UNBOUND, 1, end::WRITE, 3),
+        b"two",
+        3,
+        39_000,
+    );
+    bind(&mut streams, 40_000);
+    assert_eq!(text(&chunks(&mut streams, 80 * MILLI)), "");
+}
