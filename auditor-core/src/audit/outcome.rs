@@ -86,6 +86,7 @@ pub(super) fn gap_cause(cause: GapCause) -> &'static str {
         GapCause::Unreadable => "unreadable",
         GapCause::Unheard => "unheard",
         GapCause::Bound => "bound",
+        GapCause::Undecodable => "undecodable",
     }
 }
 

@@ -110,6 +110,8 @@ pub enum GapCause {
     Unheard,
     /// A bound of the daemon was reached.
     Bound,
+    /// They are encoded in a way that is not known here, or not as their head says.
+    Undecodable,
 }
 
 /// Why a direction ended.

@@ -57,6 +57,10 @@ pub(super) struct Body {
     end: u64,
     /// After a gap, until framing found its footing.
     recovering: bool,
+    /// Why it cannot be heard, until that is told.
+    untold: Option<GapCause>,
+    /// Whether its encoding is what its bytes look like, not what its head says.
+    is_guessed: bool,
     /// Whether it held a message.
     pub(super) spoke: bool,
 }
@@ -86,8 +90,10 @@ impl Body {
             pos: 0,
             head_known,
         };
+        let is_foreign = head.other_coding || head.kept.encoding == Encoding::Unknown;
         let kind = match head.media {
-            _ if head.other_coding || head.kept.encoding == Encoding::Unknown => Kind::Ignored,
+            Media::Json | Media::EventStream if is_foreign => Kind::Lost,
+            _ if is_foreign => Kind::Ignored,
             Media::Json => Kind::Json(JsonText::new()),
             Media::EventStream => Kind::Events(Box::new(Parser::new())),
             Media::Absent | Media::Text => sniff(),
@@ -95,8 +101,10 @@ impl Body {
             Media::Other => Kind::Ignored,
         };
         let mut body = Self::of(kind);
-        if !matches!(body.kind, Kind::Ignored) {
-            body.decode(head.kept.encoding, out);
+        match body.kind {
+            Kind::Ignored => {}
+            Kind::Lost => body.untold = Some(GapCause::Undecodable),
+            _ => body.decode(head.kept.encoding, out),
         }
         body
     }
@@ -117,6 +125,8 @@ impl Body {
             began: None,
             end: 0,
             recovering: false,
+            untold: None,
+            is_guessed: false,
             spoke: false,
         }
     }
@@ -151,7 +161,12 @@ impl Body {
         self.end = end;
         match &mut self.kind {
             Kind::Ignored => return out.quiet(context.from, bytes.len() as u64),
-            Kind::Lost => return out.discard(context.from, bytes.len() as u64),
+            Kind::Lost => {
+                if let Some(cause) = self.untold.take() {
+                    out.begin_gap(context.from, pos..pos, cause, 0);
+                }
+                return out.discard(context.from, bytes.len() as u64);
+            }
             _ => {}
         }
         let Some(mut decoder) = self.decoder.take() else {
@@ -178,8 +193,16 @@ impl Body {
         self.decoder = Some(decoder);
         if let Err(error) = result {
             let lost = self.lose(out);
-            if matches!(error, DecodeError::TooLarge { .. }) {
-                out.begin_gap(context.from, end..end, GapCause::Bound, lost);
+            match error {
+                DecodeError::TooLarge { .. } => {
+                    out.begin_gap(context.from, end..end, GapCause::Bound, lost);
+                }
+                // What only looked encoded is nothing that could be understood.
+                DecodeError::Malformed(_) if self.is_guessed => {}
+                DecodeError::Malformed(_) => {
+                    let discarded = lost.saturating_add(bytes.len() as u64);
+                    out.begin_gap(context.from, end..end, GapCause::Undecodable, discarded);
+                }
             }
         }
     }
@@ -210,6 +233,7 @@ impl Body {
         if let Some(decoder) = Decoder::new(encoding) {
             if out.decoders >= out.limits.decoders {
                 self.kind = Kind::Lost;
+                self.untold = Some(GapCause::Bound);
                 return;
             }
             out.decoders += 1;
@@ -320,6 +344,7 @@ impl Body {
                     pos: 0,
                     head_known: true,
                 };
+                self.is_guessed = true;
                 return self.decode(encoding, out);
             }
         };

@@ -62,7 +62,7 @@ impl Head {
         let kept = HttpHead {
             version,
             method: text(method),
-            target: text(target),
+            target: target_of(target),
             ..HttpHead::default()
         };
         Self {

@@ -395,4 +395,4 @@ fn parse(text: &[u8]) -> Option<(Half, Head)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -4,6 +4,8 @@
 //! is the next stage's business. Memory is bounded by [`Limits`].
 
 mod body;
+#[cfg(test)]
+mod bounds_tests;
 mod collect;
 mod direction;
 mod encoding;

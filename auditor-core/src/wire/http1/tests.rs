@@ -10,25 +10,25 @@ use crate::{
     },
 };
 
-const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#;
-const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+pub(in crate::wire) const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#;
+pub(in crate::wire) const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
 const NOTE: &str = r#"{"jsonrpc":"2.0","method":"notifications/progress"}"#;
 
-fn post(body: &str) -> String {
+pub(in crate::wire) fn post(body: &str) -> String {
     format!(
         "POST /mcp HTTP/1.1\r\nHost: h:1\r\nContent-Type: application/json; charset=utf-8\r\nAccept: application/json, text/event-stream\r\nMcp-Session-Id: s\r\nMCP-Protocol-Version: 2025-11-25\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }
 
-fn ok(kind: &str, body: &str) -> String {
+pub(in crate::wire) fn ok(kind: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }
 
-fn chunked(kind: &str, body: &[u8], size: usize, extra: &str) -> Vec<u8> {
+pub(in crate::wire) fn chunked(kind: &str, body: &[u8], size: usize, extra: &str) -> Vec<u8> {
     let mut text = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n{extra}\r\n"
     )
@@ -49,7 +49,7 @@ fn events(texts: &[&str]) -> String {
         .collect()
 }
 
-fn messages(items: &[Item]) -> Vec<&Message> {
+pub(in crate::wire) fn messages(items: &[Item]) -> Vec<&Message> {
     items
         .iter()
         .filter_map(|item| {
@@ -76,7 +76,7 @@ fn ends(items: &[Item]) -> Vec<&ExchangeEnd> {
 }
 
 /// Exchange number, part and body of each message.
-fn parts(items: &[Item]) -> Vec<(u64, HttpPart, String)> {
+pub(in crate::wire) fn parts(items: &[Item]) -> Vec<(u64, HttpPart, String)> {
     messages(items)
         .iter()
         .map(|message| {
@@ -96,7 +96,7 @@ fn run(script: &Script) -> Vec<Item> {
     items(Limits::default(), script)
 }
 
-fn both(client: &str, server: &str) -> Script {
+pub(in crate::wire) fn both(client: &str, server: &str) -> Script {
     Script::new()
         .bytes(Side::A, client.as_bytes())
         .bytes(Side::B, server.as_bytes())
