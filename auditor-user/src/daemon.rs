@@ -1,6 +1,7 @@
 //! The daemon: one loop that takes batches of records, keeps the timers, and writes events.
 //!
-//! All work on what the kernel delivered happens here, on one thread; the capture thread only carries.
+//! All work on what the kernel delivered happens here, on one thread; the capture thread only carries. For the
+//! pipeline time passes only as far as the ring was read: what waits there is not late, however busy the host is.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -13,12 +14,11 @@ use auditor_core::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc::Receiver,
     time::{MissedTickBehavior, interval, sleep},
 };
 
 use crate::{
-    capture::{self, Batch, Clock, Recording},
+    capture::{self, Batch, Capture, Clock, Recording, since_boot},
     config::Config,
     coverage::Coverage,
     host,
@@ -75,6 +75,10 @@ struct Daemon {
     /// None in a replay.
     enrolment: Option<Enrolment>,
     data_dir: Option<PathBuf>,
+    /// All that happened before was taken: nanoseconds since boot.
+    reached: u64,
+    /// Whether the capture thread was asked to look, so that time can pass.
+    is_asked: bool,
     malformed: u64,
     failed: u64,
     /// What the kernel side had lost when it was asked last.
@@ -102,7 +106,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
             probe.purpose
         );
     }
-    let mut batches = capture::start(ring).context("cannot start the capture thread")?;
+    let mut capture = capture::start(ring).context("cannot start the capture thread")?;
     enroller.enroll_present();
     let enrolment = enroller
         .start()
@@ -138,16 +142,19 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = &mut stop => break,
-            batch = batches.recv() => match batch {
+            batch = capture.batches.recv() => match batch {
                 Some(batch) => daemon.handle_batch(&batch, &mut kernel),
                 None => anyhow::bail!("the capture thread is gone"),
             },
-            () = sleep(due) => daemon.handle_timeout(),
+            () = sleep(due) => {
+                capture.ask();
+                daemon.is_asked = true;
+            }
             _ = tick.tick() => daemon.handle_tick(&mut kernel, &counters),
         }
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    drain(&mut daemon, &mut batches, &mut kernel).await;
+    drain(&mut daemon, &mut capture, &mut kernel).await;
     let now = daemon.clock.now();
     let counts = kernel.counts().unwrap_or_default();
     daemon.take_losses(&kernel, counts, now);
@@ -182,19 +189,20 @@ pub(crate) fn replay(options: &Options, path: &std::path::Path, output: Output) 
     Ok(summary)
 }
 
-/// Takes what the kernel delivered before it was told to stop.
-async fn drain(daemon: &mut Daemon, batches: &mut Receiver<Batch>, kernel: &mut KernelSide) {
+/// Takes what happened before it was told to stop.
+async fn drain(daemon: &mut Daemon, capture: &mut Capture, kernel: &mut KernelSide) {
+    let stop = since_boot();
     let limit = sleep(Duration::from_secs(5));
     tokio::pin!(limit);
-    loop {
+    while daemon.reached < stop {
+        capture.ask();
         tokio::select! {
             biased;
             () = &mut limit => return tracing::warn!("stopped before everything was taken from the ring"),
-            batch = batches.recv() => match batch {
+            batch = capture.batches.recv() => match batch {
                 Some(batch) => daemon.handle_batch(&batch, kernel),
                 None => return,
             },
-            () = sleep(Duration::from_millis(30)) => return,
         }
     }
 }
@@ -224,6 +232,8 @@ impl Daemon {
             coverage: Coverage::default(),
             enrolment: None,
             data_dir: options.data_dir.clone(),
+            reached: 0,
+            is_asked: false,
             malformed: 0,
             failed: 0,
             lost_bytes: 0,
@@ -244,6 +254,10 @@ impl Daemon {
             if let Err(error) = kernel.revoke(revocation.stream, revocation.epoch) {
                 tracing::debug!(%error, "a stream that is not MCP goes on being copied");
             }
+        }
+        if let Some(until) = batch.until {
+            self.reached = self.reached.max(until);
+            self.is_asked = false;
         }
         self.handle_timeout();
     }
@@ -274,6 +288,8 @@ impl Daemon {
                 return;
             }
         };
+        // While the ring is fuller than a batch, its records alone tell how far time has come.
+        self.reached = self.reached.max(record.time());
         let time = self.clock.time(record.time());
         match &record {
             Record::Data(header, _) | Record::Object(header, _) | Record::End(header) => {
@@ -309,12 +325,12 @@ impl Daemon {
         }
     }
 
-    /// Does what is due, and writes what is ready.
+    /// Does what is due at the time that was reached, and writes what is ready.
     fn handle_timeout(&mut self) {
-        let now = self.clock.now();
+        let now = self.clock.time(self.reached);
         self.table.take_hashes();
         self.pipeline.handle_timeout(now, &self.table);
-        self.write_events(now);
+        self.write_events(self.clock.now());
     }
 
     fn handle_tick(&mut self, kernel: &mut KernelSide, counters: &Metrics) {
@@ -357,11 +373,14 @@ impl Daemon {
         }
     }
 
+    /// How long to wait before the capture thread is asked to look, for something is due then.
     fn next_timeout(&self) -> Duration {
         let now = self.clock.now();
         match self.pipeline.poll_timeout() {
-            Some(due) => Duration::from_nanos(due.since(now)).max(Duration::from_millis(1)),
-            None => NEVER,
+            Some(due) if !self.is_asked => {
+                Duration::from_nanos(due.since(now)).max(Duration::from_millis(1))
+            }
+            _ => NEVER,
         }
     }
 

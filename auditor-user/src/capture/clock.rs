@@ -13,19 +13,24 @@ pub(crate) struct Clock {
 impl Clock {
     /// Reads both clocks.
     pub(crate) fn read() -> Self {
-        let boot = nanos(ClockId::CLOCK_REALTIME).saturating_sub(nanos(ClockId::CLOCK_BOOTTIME));
+        let boot = nanos(ClockId::CLOCK_REALTIME).saturating_sub(since_boot());
         Self { boot: Time(boot) }
     }
 
     /// Now, by this clock: time since boot on top of the offset.
     pub(crate) fn now(&self) -> Time {
-        self.time(nanos(ClockId::CLOCK_BOOTTIME))
+        self.time(since_boot())
     }
 
     /// The time of a record.
     pub(crate) fn time(&self, since_boot: u64) -> Time {
         self.boot.after(since_boot)
     }
+}
+
+/// Nanoseconds since boot, suspend included: the time of records.
+pub(crate) fn since_boot() -> u64 {
+    nanos(ClockId::CLOCK_BOOTTIME)
 }
 
 fn nanos(clock: ClockId) -> u64 {

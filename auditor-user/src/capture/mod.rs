@@ -1,6 +1,7 @@
 //! Takes records from the ring in a thread of its own, so that the kernel finds room while the pipeline works.
 //!
-//! Bound: [`BATCHES`] batches of about [`BATCH`] bytes wait; then the ring fills, and the kernel side counts.
+//! A batch says up to when nothing more will come: only so can the pipeline tell what is late from what waits in the
+//! ring. Bound: [`BATCHES`] batches of about [`BATCH`] bytes wait; then the ring fills, and the kernel side counts.
 
 mod clock;
 mod file;
@@ -11,10 +12,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use auditor_common::record::{DATA, Header};
 
-pub(crate) use clock::Clock;
+pub(crate) use clock::{Clock, since_boot};
 pub(crate) use file::{Recording, replay};
 
-use crate::probe::Ring;
+use crate::probe::{Ring, Waker, Woken};
 
 /// Batches that wait for the pipeline.
 const BATCHES: usize = 96;
@@ -27,6 +28,9 @@ const WAIT: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
+    /// All that happened before was handed on, with this batch or before: nanoseconds since boot. `None` where the ring
+    /// was not read to its end.
+    pub(crate) until: Option<u64>,
 }
 
 impl Batch {
@@ -48,10 +52,6 @@ impl Batch {
             Some(record)
         })
     }
-
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
 }
 
 /// Bytes of a record that mean something: payload areas come in few sizes.
@@ -64,31 +64,55 @@ fn used(record: &[u8]) -> usize {
     }
 }
 
+/// What the thread hands on, and a way to ask it.
+pub(crate) struct Capture {
+    pub(crate) batches: Receiver<Batch>,
+    waker: Waker,
+}
+
+impl Capture {
+    /// Asks for a batch with [`until`](Batch::until), though there may be no records in it.
+    pub(crate) fn ask(&self) {
+        self.waker.wake();
+    }
+}
+
 /// Starts the thread. It ends when the receiver is closed.
 ///
 /// # Errors
 /// When it cannot be started.
-pub(crate) fn start(ring: Ring) -> io::Result<Receiver<Batch>> {
-    let (sender, receiver) = channel(BATCHES);
+pub(crate) fn start(ring: Ring) -> io::Result<Capture> {
+    let (sender, batches) = channel(BATCHES);
+    let waker = ring.waker();
     thread::Builder::new()
         .name("capture".to_owned())
         .spawn(move || read(ring, &sender))?;
-    Ok(receiver)
+    Ok(Capture { batches, waker })
 }
 
 fn read(mut ring: Ring, sender: &Sender<Batch>) {
     while !sender.is_closed() {
-        if let Err(error) = ring.wait(WAIT) {
-            tracing::error!(%error, "cannot wait for the ring");
-            return;
-        }
-        loop {
+        let woken = match ring.wait(WAIT) {
+            Ok(woken) => woken,
+            Err(error) => {
+                tracing::error!(%error, "cannot wait for the ring");
+                return;
+            }
+        };
+        let mut is_empty = false;
+        while !is_empty {
+            let looked = since_boot();
             let mut batch = Batch {
                 bytes: Vec::with_capacity(BATCH / 4),
+                until: None,
             };
-            while batch.bytes.len() < BATCH && ring.next(|record| batch.push(record)) {}
-            if batch.is_empty() || sender.blocking_send(batch).is_err() {
-                break;
+            while batch.bytes.len() < BATCH && !is_empty {
+                is_empty = !ring.next(|record| batch.push(record));
+            }
+            batch.until = is_empty.then_some(looked);
+            let is_wanted = !batch.bytes.is_empty() || woken == Woken::Asked;
+            if is_wanted && sender.blocking_send(batch).is_err() {
+                return;
             }
         }
     }

@@ -14,4 +14,4 @@ use btf::BtfError;
 pub(crate) use enroll::{Enroller, Enrolment, Request};
 pub(crate) use inspect::serve as inspect;
 pub(crate) use kernel_side::{Counts, KernelSide, Loaded, probes};
-pub(crate) use ring::Ring;
+pub(crate) use ring::{Ring, Waker, Woken};
