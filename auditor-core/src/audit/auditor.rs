@@ -1,8 +1,8 @@
 //! Makes the audit event of an interaction: who was on either side, and who saw it.
 //!
 //! Asks the [`World`] once for each message of the interaction, when the event is made, for the
-//! reader of a message may be known later than the message. Holds nothing but its settings, a
-//! sequence number and the keyed hashes of the last [`HASHES`] session ids.
+//! reader of a message may be known later than the message. Holds its settings, a sequence number,
+//! the keyed hashes of the last [`HASHES`] session ids, and what [`Hops`] remembers.
 
 use std::{collections::HashMap, fmt::Write, sync::Arc};
 
@@ -11,12 +11,13 @@ use sha2::Sha256;
 
 use super::{
     event::{AuditEvent, End, PartName, Party, Witness},
+    hops::{Hop, Hops, Leg},
     settings::Settings,
     world::{Seen, World},
 };
 use crate::{
     key::{Actor, Time},
-    mcp::{Direction, Interaction, Part},
+    mcp::{Direction, Interaction, Part, Stage},
     wire::Gap,
 };
 
@@ -28,6 +29,7 @@ pub struct Auditor {
     settings: Arc<Settings>,
     sequence: u64,
     hashes: HashMap<String, Arc<str>>,
+    hops: Hops,
 }
 
 impl Auditor {
@@ -37,6 +39,7 @@ impl Auditor {
             settings: Arc::new(settings),
             sequence: 0,
             hashes: HashMap::new(),
+            hops: Hops::default(),
         }
     }
 
@@ -62,6 +65,7 @@ impl Auditor {
         let reader = || reader_before(interaction.request.as_ref()?, world);
         let answerer = answered.writer.or(asked.reader).or_else(reader);
         let answerer = answerer.or(answers.writer).or(asks.reader);
+        let hop = self.link(&interaction, asker, answerer, now);
         let (asker, answerer) = (party(asker, world), party(answerer, world));
         let (client, server) = match interaction.direction {
             Direction::ClientToServer => (asker, answerer),
@@ -104,8 +108,32 @@ impl Auditor {
             witnesses,
             channel,
             session_hash,
+            hop,
             interaction,
         }
+    }
+
+    /// The hops before and behind an interaction that is over.
+    fn link(
+        &mut self,
+        interaction: &Interaction,
+        asker: Option<Actor>,
+        answerer: Option<Actor>,
+        now: Time,
+    ) -> Option<Hop> {
+        let request = interaction.request.as_ref()?;
+        if interaction.stage != Stage::Final {
+            return None;
+        }
+        self.hops.link(Leg {
+            id: interaction.id,
+            kind: interaction.kind,
+            request: request.sha256,
+            asker: asker.map(|actor| actor.process),
+            answerer: answerer.map(|actor| actor.process),
+            from: request.first,
+            to: interaction.response.as_ref().map_or(now, |part| part.time),
+        })
     }
 
     /// The keyed hash that stands for a secret.

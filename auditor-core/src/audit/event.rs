@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use super::{settings::Settings, world::Process};
+use super::{hops::Hop, settings::Settings, world::Process};
 use crate::{
     key::{Actor, ChannelId, Time},
-    mcp::{Interaction, Kind, Stage},
+    mcp::{Interaction, InteractionId, Kind, Stage},
     stream::Channel,
 };
 
@@ -32,6 +32,8 @@ pub struct AuditEvent {
     pub channel: Option<Arc<Channel>>,
     /// Keyed hash of the MCP session id.
     pub session_hash: Option<Arc<str>>,
+    /// The hops before and behind this one, where a proxy passed its message on.
+    pub hop: Option<Hop>,
 }
 
 /// One side of an interaction, as far as known.
@@ -77,7 +79,12 @@ pub enum End {
 impl AuditEvent {
     /// Unique for an interaction; the same in its open and its final report.
     pub fn uid(&self) -> String {
-        format!("{}-{}", self.settings.run, self.interaction.id.0)
+        self.uid_of(self.interaction.id)
+    }
+
+    /// [`uid`](Self::uid) of another interaction of the same run.
+    pub(super) fn uid_of(&self, interaction: InteractionId) -> String {
+        format!("{}-{}", self.settings.run, interaction.0)
     }
 
     /// When the interaction began.

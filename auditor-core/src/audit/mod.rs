@@ -6,6 +6,7 @@
 mod auditor;
 mod event;
 mod hex;
+mod hops;
 mod ocsf;
 mod outcome;
 mod pretty;
@@ -17,6 +18,7 @@ mod world;
 
 pub use auditor::Auditor;
 pub use event::{AuditEvent, End, PartName, Party, Witness};
+pub use hops::Hop;
 pub use pretty::COLUMNS;
 pub use settings::{Device, Level, Settings};
 pub use world::{Ancestor, Process, Seen, World};

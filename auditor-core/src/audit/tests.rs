@@ -184,6 +184,25 @@ fn one_message_seen_at_both_ends_is_one_event_with_its_witnesses() {
 }
 
 #[test]
+fn a_message_that_is_passed_on_is_linked_to_where_it_went() {
+    let inner = Interaction {
+        id: InteractionId(4),
+        request: Some(part(2, 3, 351)),
+        response: Some(part(1, 9, 48_213)),
+        ..call()
+    };
+    let mut auditor = Auditor::new(Settings {
+        run: "run".into(),
+        ..Settings::default()
+    });
+    let mut told = |interaction| json(&auditor.audit(interaction, &Host, Time(1)));
+    let hop = |event: &serde_json::Value| event["unmapped"]["mcp"]["hop"].clone();
+    assert!(hop(&told(inner)).is_null());
+    let expected = serde_json::json!({"call": "run-4", "previous": null, "next": "run-4"});
+    assert_eq!(hop(&told(call())), expected);
+}
+
+#[test]
 fn a_side_nobody_saw_is_null() {
     let mut interaction = call();
     interaction.request = Some(part(3, 0, 1));

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     event::{AuditEvent, End, PartName, Party},
     hex::{Hex, List, Shown, Text},
+    hops::Hop,
     outcome,
     settings::Level,
     world::Ancestor,
@@ -43,6 +44,7 @@ struct Mcp<'a> {
     request: Option<Message<'a>>,
     response: Option<Message<'a>>,
     witnesses: Witnesses<'a>,
+    hop: Option<HopView>,
     batch: Option<u32>,
     round_trip: Option<u32>,
     time_ns: u64,
@@ -168,6 +170,24 @@ struct WitnessView {
     tid: u32,
 }
 
+/// The events of the same call at its other hops.
+#[derive(Serialize)]
+struct HopView {
+    call: String,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
+impl HopView {
+    fn of(event: &AuditEvent, hop: Hop) -> Self {
+        Self {
+            call: event.uid_of(hop.call),
+            previous: hop.previous.map(|id| event.uid_of(id)),
+            next: hop.next.map(|id| event.uid_of(id)),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Gap {
     range: [u64; 2],
@@ -227,6 +247,7 @@ impl<'a> Unmapped<'a> {
                     .as_ref()
                     .map(|part| message(part, level >= Level::RequestResponse)),
                 witnesses: Witnesses(event),
+                hop: event.hop.map(|hop| HopView::of(event, hop)),
                 batch: interaction.batch,
                 round_trip: interaction.round_trip,
                 time_ns: event.time().0,
