@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Setup;
@@ -78,7 +78,7 @@ pub(super) fn standard_output(setup: &Setup) -> Result<()> {
     let data = setup.folder.join("data");
     let (out, err) = (setup.folder.join("out"), setup.folder.join("err"));
     let mut command = Command::new(&setup.auditor);
-    command.args(["run", "--events", "-", "--duration", "3s", "--data-dir"]);
+    command.args(["run", "--events", "-", "--data-dir"]);
     command
         .arg(data)
         .env("RUST_LOG", "debug")
@@ -94,15 +94,27 @@ pub(super) fn standard_output(setup: &Setup) -> Result<()> {
         Ok(is_ready.then_some(()))
     })?;
     let pid = speaker::say(&[speaker::HELLO, "\n"])?;
-    ensure!(running.wait(setup.limit)?.success(), "it did not end well");
-    let text = fs::read_to_string(&out)?;
-    let events: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
-    let events = events.context("standard output is not only JSON")?;
-    let is_event = |event: &Value| event["class_uid"] == 6003;
-    ensure!(events.iter().all(is_event), "not only events: {text}");
     let is_ours = |event: &Value| event["unmapped"]["mcp"]["client"]["pid"] == pid;
-    ensure!(events.iter().any(is_ours), "the event is missing: {text}");
-    Ok(())
+    // The last line may be half written.
+    let whole = |text: &str| {
+        text.lines()
+            .flat_map(serde_json::from_str)
+            .any(|event| is_ours(&event))
+    };
+    let found = wait_for("the event", setup.limit, || {
+        Ok(whole(&fs::read_to_string(&out)?).then_some(()))
+    });
+    running.signal("TERM")?;
+    ensure!(running.wait(setup.limit)?.success(), "it did not end well");
+    found?;
+    let text = fs::read_to_string(&out)?;
+    let is_event = |line: &str| {
+        serde_json::from_str(line).is_ok_and(|event: Value| event["class_uid"] == 6003)
+    };
+    match text.lines().find(|line| !is_event(line)) {
+        Some(line) => bail!("not only events: {line:.200}"),
+        None => Ok(()),
+    }
 }
 
 /// `--duration` ends it by itself.
