@@ -11,7 +11,11 @@ use auditor_common::{
 };
 use aya_ebpf::{helpers::generated as bpf, macros::map, maps::PerCpuArray};
 
-use crate::{emit, kernel::read_user, stream::Stream};
+use crate::{
+    emit,
+    kernel::{read_user, zero},
+    stream::Stream,
+};
 
 /// Where the bytes of a system call are: one buffer, or a list of them, in the program's memory.
 #[repr(C)]
@@ -34,8 +38,8 @@ impl Source {
         Self {
             base,
             rem: len,
-            iov: 0,
-            iovs: 0,
+            iov: zero(),
+            iovs: zero(),
             left: len,
         }
     }
@@ -44,8 +48,8 @@ impl Source {
     #[inline(always)]
     pub(crate) fn vector(iov: u64, iovs: u64, len: u64) -> Self {
         Self {
-            base: 0,
-            rem: 0,
+            base: zero(),
+            rem: zero(),
             iov,
             iovs,
             left: len,
@@ -109,23 +113,29 @@ static COPY: PerCpuArray<Copy> = PerCpuArray::with_max_entries(limit::SLOTS, 0);
 #[inline(never)]
 pub(crate) fn run<const LOOP: bool>(
     stream: &mut Stream,
-    header: &Header,
-    source: &Source,
+    header: &mut Header,
+    source: &mut Source,
     skip: u64,
     mut slot: u32,
 ) {
+    let stop = header.pos + source.left - skip;
+    if source.rem == 0 {
+        source.next_segment();
+    }
+    if skip == 0 && source.rem == source.left && source.left <= PAYLOAD_MAX as u64 {
+        return whole(stream, header, source.base, stop);
+    }
     let Some(copy) = COPY.get_ptr_mut(slot) else {
         return;
     };
     // SAFETY: per CPU, and a slot belongs to one program at a time.
     let copy = unsafe { &mut *copy };
-    let stop = header.pos + source.left - skip;
     *copy = Copy {
         header: *header,
         source: *source,
         skip,
-        lost_from: 0,
-        lost_to: 0,
+        lost_from: zero(),
+        lost_to: zero(),
     };
     if LOOP {
         // SAFETY: `step_at` has the form that the helper calls.
@@ -157,6 +167,21 @@ pub(crate) fn run<const LOOP: bool>(
         stream.note_lost(copy.lost_from, copy.lost_to);
         emit::note_loss(&copy.header, copy.lost_to);
     }
+}
+
+/// Copies up to `stop` what is one piece of one buffer, as nearly everything is.
+#[inline(always)]
+fn whole(stream: &mut Stream, header: &mut Header, base: u64, stop: u64) {
+    let pos = header.pos;
+    header.len = (stop - pos) as u32;
+    header.span = header.len;
+    if !emit::payload(header, base) {
+        stream.lost += header.lost;
+        stream.pending |= header.flags & (flag::SKIPPED | flag::LOST);
+        stream.note_lost(pos, stop);
+        emit::note_loss(header, stop);
+    }
+    stream.note_copied(stop);
 }
 
 extern "C" fn step_at(_index: u32, slot: *mut c_void) -> i64 {

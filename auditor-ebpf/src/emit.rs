@@ -1,6 +1,6 @@
 //! Puts records into the ring, and counts those for which there was no room.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
 use auditor_common::{
     limit::{PAYLOADS, RING_BYTES},
@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    kernel::{ids, now, process_start, task},
+    kernel::{current_start, ids, now, zero},
     object::{self as objects, Target},
     stream::fetch_add,
 };
@@ -45,15 +45,40 @@ struct Sized<const N: usize> {
 /// A header of kind `kind` that names the current process.
 #[inline(always)]
 pub(crate) fn header(kind: u8) -> Header {
-    let (tgid, tid) = ids();
-    Header {
-        kind,
-        time: now(),
-        start: process_start(task()),
-        tgid,
-        tid,
-        ..Header::default()
+    let mut header = MaybeUninit::<Header>::uninit();
+    // SAFETY: `begin` sets every field, and reads none.
+    unsafe {
+        begin(&mut *header.as_mut_ptr(), kind);
+        header.assume_init()
     }
+}
+
+/// Makes `header` one of kind `kind` that names the current process.
+#[inline(always)]
+pub(crate) fn begin(header: &mut Header, kind: u8) {
+    let (tgid, tid) = ids();
+    header.kind = kind;
+    header.end = 0;
+    header.object = 0;
+    header.flags = 0;
+    header.len = 0;
+    header.time = now();
+    header.start = current_start();
+    header.tgid = tgid;
+    header.tid = tid;
+    header.stream = zero();
+    header.generation = zero();
+    header.pos = zero();
+    header.span = 0;
+    header.epoch = 0;
+    header.lost = zero();
+}
+
+/// Copies a header: by words, where an assignment may call `memmove`, which goes by bytes.
+#[inline(always)]
+fn put(header: &Header, into: *mut Header) {
+    // SAFETY: the caller's room for a header is in the ring, where `header` is not.
+    unsafe { ptr::copy_nonoverlapping(header, into, 1) };
 }
 
 /// Emits a header and a fixed part.
@@ -71,7 +96,7 @@ pub(crate) fn fixed<T: Copy + 'static>(header: &Header, part: &T) -> bool {
     // SAFETY: the entry has room for a record. Field by field, for the sake of the stack.
     unsafe {
         let record = entry.as_mut_ptr();
-        (&raw mut (*record).header).write(*header);
+        put(header, &raw mut (*record).header);
         (&raw mut (*record).part).write(*part);
     }
     entry.submit(0);
@@ -94,7 +119,7 @@ pub(crate) fn object(header: &Header, target: &Target) -> bool {
     // SAFETY: the entry has room for a record, and both parts are plain data that is written whole.
     unsafe {
         let record = entry.as_mut_ptr();
-        (&raw mut (*record).header).write(*header);
+        put(header, &raw mut (*record).header);
         objects::describe(target, header.end, &mut (*record).object);
     }
     entry.submit(0);
@@ -128,8 +153,9 @@ pub(crate) fn bytes(record: *const u8, len: u32) -> bool {
     failed == 0
 }
 
-/// Emits `header.len` bytes of the current process's memory at `address`, with their header.
-#[inline(always)]
+/// Emits `header.len` bytes of the current process's memory at `address`, with their header. Out of line, for it is
+/// large.
+#[inline(never)]
 pub(crate) fn payload(header: &mut Header, address: u64) -> bool {
     let len = header.len as usize;
     if len <= PAYLOADS[0] {
@@ -151,7 +177,7 @@ fn sized<const N: usize>(header: &mut Header, address: u64, wake: u64) -> bool {
     };
     // SAFETY: the entry has room for a header and N bytes; all of it is written before it is read.
     let record = unsafe { &mut *entry.as_mut_ptr() };
-    record.header = *header;
+    put(header, &raw mut record.header);
     // Read again, so that the verifier sees the mask on the register it checks. N is a power of two: 1..=N.
     // SAFETY: points to a field.
     let len = unsafe { core::ptr::read_volatile(&raw const header.len) };

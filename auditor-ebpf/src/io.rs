@@ -164,7 +164,7 @@ pub(crate) fn take<const LOOP: bool>(work: &mut Work, side: u8, span: u64) {
     if action == Action::NOTHING {
         return;
     }
-    work.header = describe(stream, &work.target, side);
+    describe(stream, &work.target, side, &mut work.header);
     announce(stream, &work.target, &mut work.header);
     if work.time != 0 {
         work.header.time = work.time;
@@ -184,7 +184,7 @@ pub(crate) fn take<const LOOP: bool>(work: &mut Work, side: u8, span: u64) {
     work.header.flags |= stream.take_flags();
     work.header.lost = stream.lost;
     stream.lost = 0;
-    copy::run::<LOOP>(stream, &work.header, &work.source, skip, work.slot);
+    copy::run::<LOOP>(stream, &mut work.header, &mut work.source, skip, work.slot);
 }
 
 /// Tells what the connection is on which a session's streams go on, before anything else of it comes.
@@ -196,7 +196,7 @@ pub(crate) fn tell_moved(work: &mut Work, session: &mut Session) {
         }
         work.target = session.target(side);
         if let Some(stream) = stream::find(work.target.stream) {
-            work.header = describe(stream, &work.target, side);
+            describe(stream, &work.target, side, &mut work.header);
             announce(stream, &work.target, &mut work.header);
         }
     }
@@ -224,7 +224,8 @@ pub(crate) fn unheard(stream: &mut Stream, target: &Target, side: u8, span: u64)
         stream.pending |= flag::SKIPPED;
         return;
     }
-    let mut header = describe(stream, target, side);
+    let mut header = emit::header(record::DATA);
+    describe(stream, target, side, &mut header);
     announce(stream, target, &mut header);
     header.pos = pos;
     header.span = span as u32;
@@ -284,16 +285,18 @@ fn ended(call: Call, number: u64, side: u8) {
     if is_self(ids().0) || (matches!(number, number::READ | number::RECVFROM) && call.arg2() == 0) {
         return;
     }
-    let Some(target) = object::target(object::file(call.arg0() as u32), side) else {
+    let mut target = Target::none();
+    if !object::locate(call.arg0() as u32, side, &mut target) {
         return;
-    };
+    }
     let Some(stream) = stream::find(target.stream) else {
         return;
     };
     if !stream.is_capturing() && !is_twin_capturing(&target) {
         return;
     }
-    let mut header = describe(stream, &target, side);
+    let mut header = emit::header(record::DATA);
+    describe(stream, &target, side, &mut header);
     header.kind = record::END;
     header.pos = stream.position();
     header.flags = stream.take_flags();
@@ -310,10 +313,10 @@ fn is_twin_capturing(target: &Target) -> bool {
     target.twin != 0 && stream::find(target.twin).is_some_and(|twin| twin.is_capturing())
 }
 
-/// A data record's header for what the current process does at an end of a stream.
+/// Begins a data record's header for what the current process does at an end of a stream.
 #[inline(always)]
-pub(crate) fn describe(stream: &Stream, target: &Target, side: u8) -> record::Header {
-    let mut header = emit::header(record::DATA);
+pub(crate) fn describe(stream: &Stream, target: &Target, side: u8, header: &mut record::Header) {
+    emit::begin(header, record::DATA);
     header.end = side;
     header.object = target.object;
     header.flags = stream.flags();
@@ -323,7 +326,6 @@ pub(crate) fn describe(stream: &Stream, target: &Target, side: u8) -> record::He
     header.stream = target.stream;
     header.generation = stream.generation;
     header.epoch = stream.epoch;
-    header
 }
 
 /// Tells once per end what the stream is, with the header that is about to be used. Out of line for the sake of the caller's stack.

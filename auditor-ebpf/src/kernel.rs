@@ -1,6 +1,6 @@
 //! Reading kernel memory: offsets that the daemon filled in, and who is running.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{arch::asm, ffi::c_void, mem::MaybeUninit};
 
 use auditor_common::offset::Offsets;
 use aya_ebpf::helpers::generated as bpf;
@@ -52,6 +52,72 @@ pub(crate) fn read<T: Copy>(base: u64, offset: u32) -> T {
         );
         value.assume_init()
     }
+}
+
+/// Members of one structure that are near each other, read by one call: a call costs more than what it copies.
+pub(crate) struct Block<const WORDS: usize> {
+    words: [u64; WORDS],
+    base: u64,
+    /// Where the block begins.
+    first: u64,
+}
+
+impl<const WORDS: usize> Block<WORDS> {
+    /// Reads what is at `base` from the offset `first` on.
+    #[inline(always)]
+    pub(crate) fn read(base: u64, first: u32) -> Self {
+        let first = first & !7;
+        Self {
+            words: read(base, first),
+            base,
+            first: u64::from(first),
+        }
+    }
+
+    /// The member at `offset`; with a call of its own where this kernel keeps it elsewhere.
+    #[inline(always)]
+    pub(crate) fn get<T: Copy>(&self, offset: u32) -> T {
+        let at = u64::from(offset).wrapping_sub(self.first);
+        if at <= (WORDS * 8 - size_of::<T>()) as u64 {
+            // SAFETY: within the block, and as aligned as in the structure. For the verifier `at` is a constant.
+            unsafe {
+                self.words
+                    .as_ptr()
+                    .cast::<u8>()
+                    .add(at as usize)
+                    .cast::<T>()
+                    .read_volatile()
+            }
+        } else {
+            read(self.base, offset)
+        }
+    }
+}
+
+/// The least of some offsets.
+macro_rules! least {
+    ($first:ident $($other:ident)*) => {{
+        let mut least = $crate::kernel::offset!($first);
+        $(
+            let other = $crate::kernel::offset!($other);
+            if other < least {
+                least = other;
+            }
+        )*
+        least
+    }};
+}
+pub(crate) use least;
+
+/// A zero that the compiler does not know for one: it gathers zeros into calls of `memset`, which goes by bytes.
+#[inline(always)]
+pub(crate) fn zero() -> u64 {
+    let value: u64;
+    // SAFETY: sets a register.
+    unsafe {
+        asm!("{value} = 0", value = out(reg) value, options(pure, nomem, nostack));
+    }
+    value
 }
 
 /// Reads a `T` of the current process's memory; `None` where it cannot be read without waiting.
@@ -126,6 +192,14 @@ pub(crate) fn ids() -> (u32, u32) {
 pub(crate) fn is_self(tgid: u32) -> bool {
     // SAFETY: points to a static.
     tgid == unsafe { core::ptr::read_volatile(&raw const SELF_TGID) }
+}
+
+/// Start of the current process, by loads. Out of line: else the verifier goes through it on every way that leads here.
+#[inline(never)]
+pub(crate) fn current_start() -> u64 {
+    Typed::task()
+        .follow(offset!(task_group_leader))
+        .word(offset!(task_start))
 }
 
 /// Start of the process that `task` belongs to.

@@ -6,7 +6,7 @@
 use auditor_common::record::{Object, binding, end, object};
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 
-use crate::kernel::{Typed, offset, read, seed};
+use crate::kernel::{Block, Typed, least, offset, read, seed, zero};
 
 const S_IFMT: u16 = 0o170_000;
 const S_IFIFO: u16 = 0o010_000;
@@ -71,132 +71,152 @@ pub(crate) fn file(fd: u32) -> u64 {
 /// Finds the stream behind a descriptor. Into a map value: the verifier then forgets which way led there.
 #[inline(never)]
 pub(crate) fn locate(fd: u32, side: u8, into: &mut Target) -> bool {
-    match target(file(fd), side) {
-        Some(found) => {
-            *into = found;
-            true
-        }
-        None => false,
-    }
+    find(file(fd), side, into)
 }
 
-/// The stream that bytes take which go in (`WRITE`) or come out (`READ`) at `file`.
+/// Finds the stream that bytes take which go in (`WRITE`) or come out (`READ`) at `file`.
 #[inline(always)]
-pub(crate) fn target(file: u64, side: u8) -> Option<Target> {
+pub(crate) fn find(file: u64, side: u8, into: &mut Target) -> bool {
     if file == 0 {
-        return None;
+        return false;
     }
-    let operations: u64 = read(file, offset!(file_operations));
-    let others = others()?;
-    if others.is_known(operations) {
-        return None;
+    let members = Block::<4>::read(file, least!(file_operations file_private file_inode));
+    let operations: u64 = members.get(offset!(file_operations));
+    let Some(kinds) = kinds() else { return false };
+    if kinds.is_other(operations) {
+        return false;
     }
-    let inode: u64 = read(file, offset!(file_inode));
+    let private: u64 = members.get(offset!(file_private));
+    let inode: u64 = members.get(offset!(file_inode));
+    into.file = file;
+    if operations == kinds.pipe {
+        return pipe(private, inode, into);
+    }
+    if operations == kinds.socket {
+        return socket(private, inode, side, into);
+    }
     let mode: u16 = read(inode, offset!(inode_mode));
     match mode & S_IFMT {
-        S_IFIFO => pipe(file, inode),
-        S_IFSOCK => socket(file, inode, side),
+        S_IFIFO => {
+            kinds.pipe = operations;
+            pipe(private, inode, into)
+        }
+        S_IFSOCK => {
+            kinds.socket = operations;
+            socket(private, inode, side, into)
+        }
         S_IFCHR => {
             let device: u32 = read(inode, offset!(inode_rdev));
             if !TTY_MAJORS.contains(&(device >> 20)) {
-                others.note(operations);
+                kinds.note_other(operations);
             }
-            pty(file, device, side)
+            pty(private, device, side, into)
         }
         _ => {
-            others.note(operations);
-            None
+            kinds.note_other(operations);
+            false
         }
     }
 }
 
-/// File operations (`struct file_operations *`) of files that are no streams, to pass over these quickly.
+/// What files with these operations (`struct file_operations *`) are, to know it without looking at their inode.
 #[repr(C)]
-struct Others {
-    operations: [u64; 4],
+struct Kinds {
+    pipe: u64,
+    socket: u64,
+    /// No streams.
+    others: [u64; 4],
     next: u64,
 }
 
 #[map]
-static OTHERS: PerCpuArray<Others> = PerCpuArray::with_max_entries(1, 0);
+static KINDS: PerCpuArray<Kinds> = PerCpuArray::with_max_entries(1, 0);
 
 #[inline(always)]
-fn others() -> Option<&'static mut Others> {
+fn kinds() -> Option<&'static mut Kinds> {
     // SAFETY: per CPU; each word is read and written whole, and any mixture of them is right.
-    OTHERS.get_ptr_mut(0).map(|others| unsafe { &mut *others })
+    KINDS.get_ptr_mut(0).map(|kinds| unsafe { &mut *kinds })
 }
 
-impl Others {
+impl Kinds {
     #[inline(always)]
-    fn is_known(&self, operations: u64) -> bool {
-        self.operations[0] == operations
-            || self.operations[1] == operations
-            || self.operations[2] == operations
-            || self.operations[3] == operations
+    fn is_other(&self, operations: u64) -> bool {
+        self.others[0] == operations
+            || self.others[1] == operations
+            || self.others[2] == operations
+            || self.others[3] == operations
     }
 
     #[inline(always)]
-    fn note(&mut self, operations: u64) {
-        self.operations[self.next as usize & 3] = operations;
+    fn note_other(&mut self, operations: u64) {
+        self.others[self.next as usize & 3] = operations;
         self.next += 1;
     }
 }
 
-#[inline(always)]
-fn pipe(file: u64, inode: u64) -> Option<Target> {
-    let stream: u64 = read(file, offset!(file_private));
-    if stream == 0 {
-        return None;
+impl Target {
+    /// Sets all but the file.
+    #[inline(always)]
+    fn set(&mut self, object: u8, stream: u64, twin: u64, inode: u64, sock: u64) {
+        self.stream = stream;
+        self.twin = twin;
+        self.inode = inode;
+        self.sock = sock;
+        self.object = object;
+        self.master = false;
+        self.binding = binding::NONE;
     }
-    Some(Target {
-        stream,
-        twin: 0,
-        inode: read(inode, offset!(inode_number)),
-        sock: 0,
-        file,
-        object: object::PIPE,
-        master: false,
-        binding: 0,
-    })
+
+    /// None yet.
+    #[inline(always)]
+    pub(crate) fn none() -> Self {
+        Self {
+            stream: zero(),
+            twin: zero(),
+            inode: zero(),
+            sock: zero(),
+            file: zero(),
+            object: 0,
+            master: false,
+            binding: binding::NONE,
+        }
+    }
 }
 
 #[inline(always)]
-fn socket(file: u64, inode: u64, side: u8) -> Option<Target> {
-    let socket: u64 = read(file, offset!(file_private));
+fn pipe(pipe: u64, inode: u64, into: &mut Target) -> bool {
+    let number = read(inode, offset!(inode_number));
+    into.set(object::PIPE, pipe, zero(), number, zero());
+    pipe != 0
+}
+
+#[inline(always)]
+fn socket(socket: u64, inode: u64, side: u8, into: &mut Target) -> bool {
     let sock: u64 = read(socket, offset!(socket_sock));
-    if read::<u16>(sock, offset!(sock_type)) != SOCK_STREAM {
-        return None;
+    let members = Block::<2>::read(sock, least!(sock_type sock_protocol));
+    if members.get::<u16>(offset!(sock_type)) != SOCK_STREAM {
+        return false;
     }
     match read::<u16>(sock, offset!(sock_family)) {
-        AF_UNIX => unix(sock, file, inode, side),
-        AF_INET | AF_INET6 if read::<u16>(sock, offset!(sock_protocol)) == IPPROTO_TCP => {
-            Some(tcp(sock, file, side))
+        AF_UNIX => unix(sock, inode, side, into),
+        AF_INET | AF_INET6 if members.get::<u16>(offset!(sock_protocol)) == IPPROTO_TCP => {
+            tcp(sock, side, into);
+            true
         }
-        _ => None,
+        _ => false,
     }
 }
 
 #[inline(always)]
-fn unix(sock: u64, file: u64, inode: u64, side: u8) -> Option<Target> {
+fn unix(sock: u64, inode: u64, side: u8, into: &mut Target) -> bool {
     let peer: u64 = read(sock, offset!(unix_peer));
-    if peer == 0 {
-        return None;
-    }
-    let (stream, twin, inode) = if side == end::WRITE {
-        (sock, peer, read(inode, offset!(inode_number)))
+    if side == end::WRITE {
+        let number = read(inode, offset!(inode_number));
+        into.set(object::UNIX, sock, peer, number, zero());
     } else {
-        (peer, sock, socket_inode(peer))
-    };
-    Some(Target {
-        stream,
-        twin,
-        inode,
-        sock: 0,
-        file,
-        object: object::UNIX,
-        master: false,
-        binding: 0,
-    })
+        into.set(object::UNIX, peer, sock, socket_inode(peer), zero());
+    }
+    peer != 0
 }
 
 /// Inode number of a `struct sock`'s file; 0 once it is closed.
@@ -214,7 +234,7 @@ fn socket_inode(sock: u64) -> u64 {
 }
 
 #[inline(always)]
-fn tcp(sock: u64, file: u64, side: u8) -> Target {
+fn tcp(sock: u64, side: u8, into: &mut Target) {
     let flow = flow(sock);
     let (out, back) = (flow.key(false), flow.key(true));
     let (stream, twin) = if side == end::WRITE {
@@ -222,45 +242,28 @@ fn tcp(sock: u64, file: u64, side: u8) -> Target {
     } else {
         (back, out)
     };
-    Target {
-        stream,
-        twin,
-        inode: 0,
-        sock,
-        file,
-        object: object::TCP,
-        master: false,
-        binding: 0,
-    }
+    into.set(object::TCP, stream, twin, zero(), sock);
 }
 
 #[inline(always)]
-fn pty(file: u64, device: u32, side: u8) -> Option<Target> {
+fn pty(private: u64, device: u32, side: u8, into: &mut Target) -> bool {
     let is_master = device == PTMX;
     if !is_master && !PTS_MAJORS.contains(&(device >> 20)) {
-        return None;
+        return false;
     }
-    let private: u64 = read(file, offset!(file_private));
     let tty: u64 = read(private, offset!(tty_of_file));
     let link: u64 = read(tty, offset!(tty_link));
     if tty == 0 || link == 0 {
-        return None;
+        return false;
     }
-    let (stream, twin, master) = if side == end::WRITE {
-        (tty, link, is_master)
+    if side == end::WRITE {
+        into.set(object::PTY, tty, link, zero(), zero());
+        into.master = is_master;
     } else {
-        (link, tty, !is_master)
-    };
-    Some(Target {
-        stream,
-        twin,
-        inode: 0,
-        sock: 0,
-        file,
-        object: object::PTY,
-        master,
-        binding: 0,
-    })
+        into.set(object::PTY, link, tty, zero(), zero());
+        into.master = !is_master;
+    }
+    true
 }
 
 /// What the daemon is told of a stream, seen at one of its ends. In place, for the sake of the stack.
@@ -269,7 +272,16 @@ pub(crate) fn describe(target: &Target, side: u8, told: &mut Object) {
     *told = Object {
         twin: target.twin,
         inode: target.inode,
-        ..Object::default()
+        source: bytes([zero(); 2]),
+        destination: bytes([zero(); 2]),
+        source_port: 0,
+        destination_port: 0,
+        ip: 0,
+        master: 0,
+        binding: 0,
+        pad: 0,
+        netns: 0,
+        twin_inode: 0,
     };
     if target.object == object::PTY {
         told.master = u8::from(target.master);
@@ -318,16 +330,17 @@ fn bytes(address: [u64; 2]) -> [u8; 16] {
 /// Addresses of a TCP `struct sock`. IPv4 in IPv6 is told as IPv4, for its peer may be a plain IPv4 socket.
 #[inline(always)]
 pub(crate) fn flow(sock: u64) -> Flow {
+    let members = Block::<7>::read(sock, least!(sock_ipv4 sock_ports sock_family sock_net));
     let mut flow = Flow {
-        local: [0; 2],
-        remote: [0; 2],
+        local: [zero(); 2],
+        remote: [zero(); 2],
         local_port: u16::from_be(read(sock, offset!(inet_port))),
-        remote_port: u16::from_be(read(sock, offset!(sock_ports))),
+        remote_port: u16::from_be(members.get(offset!(sock_ports))),
         ip: 4,
         netns: 0,
     };
     let mut loopback = false;
-    let mut plain = read::<u16>(sock, offset!(sock_family)) == AF_INET;
+    let mut plain = members.get::<u16>(offset!(sock_family)) == AF_INET;
     if !plain {
         flow.ip = 6;
         flow.remote = read(sock, offset!(sock_ipv6_destination));
@@ -337,13 +350,14 @@ pub(crate) fn flow(sock: u64) -> Flow {
     }
     if plain {
         // Destination first, then source: the kernel's order, which its own look-ups rely on.
-        let addresses: [u32; 2] = read(sock, offset!(sock_ipv4));
+        let destination: u32 = members.get(offset!(sock_ipv4));
+        let source: u32 = members.get(offset!(sock_ipv4) + 4);
         flow.ip = 4;
-        flow.remote = [u64::from(addresses[0]), 0];
-        flow.local = [u64::from(addresses[1]), 0];
-        loopback = addresses[0] as u8 == 127 || addresses[0] == addresses[1];
+        flow.remote = [u64::from(destination), zero()];
+        flow.local = [u64::from(source), zero()];
+        loopback = destination as u8 == 127 || destination == source;
     }
-    let net: u64 = read(sock, offset!(sock_net));
+    let net: u64 = members.get(offset!(sock_net));
     flow.netns = read(net, offset!(net_inode));
     if !loopback {
         // Both ends may be on this host in two namespaces: only loopback addresses repeat between them.

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use auditor_common::limit::SLOTS;
 use aya_ebpf::{helpers::generated as bpf, macros::map, maps::PerCpuArray};
 
-use crate::{copy::Source, object::Target, stream, stream::Stream};
+use crate::{copy::Source, kernel::zero, object::Target, stream, stream::Stream};
 
 /// Bytes a second that may be searched in one stream beyond the first block of each chunk.
 pub(crate) const CREDIT: u64 = 1 << 20;
@@ -138,7 +138,7 @@ fn block(search: &mut Search) -> i64 {
     if have > BLOCK {
         have = BLOCK;
     }
-    search.words = [0; WORDS];
+    search.words = [zero(); WORDS];
     // SAFETY: at most as many bytes as `words` has.
     let failed = unsafe {
         bpf::bpf_probe_read_user(
@@ -150,8 +150,20 @@ fn block(search: &mut Search) -> i64 {
     if failed != 0 {
         return 1;
     }
+    search.source.skip(have);
+    search.budget -= have;
     let mut carry = search.carry;
     let (mut weak, mut strong) = (0, 0);
+    for index in 0..WORDS {
+        let word = search.words[index];
+        weak |= zero_bytes(word ^ repeat(b'\n'));
+        strong |= zero_bytes(word ^ repeat(b'n'));
+    }
+    if weak | strong | carry == 0 {
+        // No line begins here, and no part of the word `jsonrpc` is without an n.
+        return 0;
+    }
+    (weak, strong) = (0, 0);
     for index in 0..WORDS {
         let word = search.words[index];
         strong |= has_keyword(word);
@@ -163,8 +175,6 @@ fn block(search: &mut Search) -> i64 {
     search.carry = carry;
     search.weak |= weak;
     search.strong |= strong;
-    search.source.skip(have);
-    search.budget -= have;
     0
 }
 

@@ -4,7 +4,10 @@ use core::ffi::c_void;
 
 use auditor_common::record::{end, object};
 
-use crate::{object as objects, stream};
+use crate::{
+    object::{self as objects, Target},
+    stream,
+};
 
 /// The context of a `task_file` iterator, as the kernel lays it out (`struct bpf_iter__task_file`).
 #[repr(C)]
@@ -25,9 +28,8 @@ fn seed(context: *mut c_void) -> i32 {
         return 0;
     }
     for side in [end::WRITE, end::READ] {
-        if let Some(target) = objects::target(file, side)
-            && target.object != object::TCP
-        {
+        let mut target = Target::none();
+        if objects::find(file, side, &mut target) && target.object != object::TCP {
             stream::remember(&target, true);
         }
     }

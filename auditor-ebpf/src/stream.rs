@@ -11,11 +11,15 @@ use auditor_common::{
     limit,
     record::{end, flag, object},
 };
-use aya_ebpf::{bindings::BPF_NOEXIST, macros::map, maps::LruHashMap};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    macros::map,
+    maps::{Array, LruHashMap},
+};
 
 use crate::{
     copy::Source,
-    kernel::{now, offset, read},
+    kernel::{now, offset, read, zero},
     object::Target,
     scan::{self, Sign},
 };
@@ -26,6 +30,10 @@ static STREAMS: LruHashMap<u64, Stream> = LruHashMap::with_max_entries(limit::ST
 /// The daemon's word: the decision of this epoch to copy this stream was wrong.
 #[map]
 static VERDICTS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(limit::STREAMS, 0);
+
+/// How many verdicts were given; the daemon counts after it gave one. Saves looking for one at every message.
+#[map]
+static GIVEN: Array<u64> = Array::with_max_entries(1, 0);
 
 /// One direction of one kernel object.
 #[repr(C)]
@@ -66,6 +74,8 @@ pub(crate) struct Stream {
     /// The end that was heard first, plus 1; 0 for none.
     speaker: u8,
     pad: [u8; 4],
+    /// How many verdicts had been given when it was looked for one on this stream.
+    given: u64,
 }
 
 /// Chunks without a TLS record after which none is expected any more.
@@ -145,16 +155,16 @@ impl Stream {
     fn new(inode: u64, is_unaligned: bool) -> Self {
         Self {
             generation: now(),
-            pos: [0; 2],
-            origin: 0,
-            judged: 0,
-            captured: 0,
-            hole: [0; 2],
-            lost: 0,
+            pos: [zero(); 2],
+            origin: zero(),
+            judged: zero(),
+            captured: zero(),
+            hole: [zero(); 2],
+            lost: zero(),
             inode,
-            refilled: 0,
+            refilled: zero(),
             scan_credit: scan::CREDIT,
-            record: [0; 2],
+            record: [zero(); 2],
             epoch: 0,
             pending: 0,
             is_unaligned: u8::from(is_unaligned),
@@ -165,6 +175,7 @@ impl Stream {
             tls: 0,
             speaker: 0,
             pad: [0; 4],
+            given: zero(),
         }
     }
 
@@ -310,7 +321,7 @@ impl Stream {
             return Action::NOTHING;
         }
         self.captured = pos;
-        self.hole = [0; 2];
+        self.hole = [zero(); 2];
         Action::copy(pos)
     }
 
@@ -320,7 +331,7 @@ impl Stream {
         if self.hole[1] != 0 && side == end::READ {
             let is_inside = pos < self.hole[1] && stop > self.hole[0];
             if stop >= self.hole[1] {
-                self.hole = [0; 2];
+                self.hole = [zero(); 2];
             }
             if is_inside {
                 return Action::copy(pos);
@@ -399,7 +410,12 @@ impl Stream {
     }
 
     #[inline(always)]
-    fn is_revoked(&self, key: u64) -> bool {
+    fn is_revoked(&mut self, key: u64) -> bool {
+        let given = GIVEN.get(0).copied().unwrap_or(0);
+        if given == self.given {
+            return false;
+        }
+        self.given = given;
         // SAFETY: the value is a plain number.
         unsafe { VERDICTS.get(&key) }.is_some_and(|epoch| *epoch == self.epoch)
     }

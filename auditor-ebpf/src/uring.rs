@@ -8,7 +8,8 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crate::{
     io,
     kernel::{ids, is_self, offset, read},
-    object, stream,
+    object::{self, Target},
+    stream,
 };
 
 /// Operations of `enum io_uring_op` that move bytes, by direction.
@@ -49,9 +50,10 @@ fn completed(request: u64, moved: i32) {
     } else {
         return;
     };
-    let Some(target) = object::target(read(request, offset!(request_file)), side) else {
+    let mut target = Target::none();
+    if !object::find(read(request, offset!(request_file)), side, &mut target) {
         return;
-    };
+    }
     if let Some(stream) = stream::of(&target) {
         io::unheard(stream, &target, side, moved as u64);
     }
