@@ -7,7 +7,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf},
     programs::{Iter, ProgramError},
 };
 use thiserror::Error;
@@ -103,6 +103,9 @@ pub(crate) enum ProbeError {
 /// The maps of the loaded programs.
 pub(crate) struct KernelSide {
     verdicts: HashMap<MapData, u64, u32>,
+    /// How many verdicts were given: the kernel side looks for one only when this has changed.
+    given: Array<MapData, u64>,
+    verdicts_given: u64,
     losses: HashMap<MapData, u64, [u64; 2]>,
     counts: PerCpuArray<MapData, u64>,
 }
@@ -282,6 +285,8 @@ impl KernelSide {
         let ring = Ring::new(ring).map_err(ProbeError::Ring)?;
         let side = Self {
             verdicts: take(&mut ebpf, "VERDICTS")?,
+            given: take(&mut ebpf, "GIVEN")?,
+            verdicts_given: 0,
             losses: take(&mut ebpf, "LOSSES")?,
             counts: take(&mut ebpf, "COUNTS")?,
         };
@@ -316,6 +321,14 @@ impl KernelSide {
             .insert(stream, epoch, 0)
             .map_err(|source| ProbeError::Map {
                 map: "VERDICTS",
+                source,
+            })?;
+        // After the verdict: whoever sees the count changed finds it.
+        self.verdicts_given += 1;
+        self.given
+            .set(0, self.verdicts_given, 0)
+            .map_err(|source| ProbeError::Map {
+                map: "GIVEN",
                 source,
             })
     }
