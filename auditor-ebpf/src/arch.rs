@@ -2,7 +2,11 @@
 //!
 //! x86-64 only. Calls by 32-bit programs use other numbers and are left alone.
 
-use aya_ebpf::programs::BtfTracePointContext;
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::generated as bpf,
+    programs::{BtfTracePointContext, TracePointContext},
+};
 
 /// Numbers of the system calls that move bytes.
 pub(crate) mod number {
@@ -43,6 +47,20 @@ impl Call {
         Self {
             regs: context.arg::<*const u64>(0),
             ret: context.arg::<i64>(1),
+        }
+    }
+
+    /// From the fields of `raw_syscalls/sys_exit` (`long id`, `long ret` behind eight common bytes), and the registers
+    /// of the task. Since Linux 5.15.
+    #[inline(always)]
+    pub(crate) fn of_task(context: &TracePointContext) -> Self {
+        // SAFETY: the kernel lets a program read these bytes of its context; the helpers take nothing else.
+        unsafe {
+            let task = bpf::bpf_get_current_task_btf();
+            Self {
+                regs: bpf::bpf_task_pt_regs(task) as *const u64,
+                ret: core::ptr::read_volatile(context.as_ptr().cast::<i64>().add(2)),
+            }
         }
     }
 

@@ -8,9 +8,9 @@ use auditor_common::{
     record::{self, end, flag},
 };
 use aya_ebpf::{
-    macros::{btf_tracepoint, map},
+    macros::{btf_tracepoint, map, tracepoint},
     maps::PerCpuArray,
-    programs::BtfTracePointContext,
+    programs::{BtfTracePointContext, TracePointContext},
 };
 
 use crate::{
@@ -44,6 +44,14 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit_bounded(context: BtfTracePointContext) -> i32 {
     handle::<false>(Call::new(&context));
+    0
+}
+
+/// The same for kernels that may preempt the programs above (since 7.0), and then leave them out for other tasks: by way
+/// of perf, which keeps preemption off.
+#[tracepoint]
+pub fn sys_exit_perf(context: TracePointContext) -> u32 {
+    handle::<true>(Call::of_task(&context));
     0
 }
 

@@ -12,6 +12,7 @@
 #![feature(asm_experimental_arch)]
 
 mod aead;
+mod again;
 mod arch;
 mod copy;
 mod emit;

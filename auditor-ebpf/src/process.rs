@@ -14,6 +14,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    again::{Event, Turn, is_due},
     arch::Call,
     emit,
     kernel::{offset, process_start, read, task},
@@ -37,12 +38,31 @@ struct Scratch {
     path_len: u64,
 }
 
+/// One for each program that builds records, for one may be preempted by another.
 #[map]
-static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(3, 0);
+
+const CGROUP: u32 = 2;
 
 /// `TP_PROTO(struct task_struct *parent, struct task_struct *child)`.
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn sched_process_fork(context: BtfTracePointContext) -> i32 {
+    fork(&context, Turn::First);
+    0
+}
+
+/// Behind it: see [`again`](crate::again).
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn sched_process_fork_again(context: BtfTracePointContext) -> i32 {
+    fork(&context, Turn::Second);
+    0
+}
+
+#[inline(always)]
+fn fork(context: &BtfTracePointContext, turn: Turn) {
+    if !is_due(turn, Event::Fork) {
+        return;
+    }
     let child = context.arg::<*const c_void>(1) as u64;
     let tgid: u32 = read(child, offset!(task_tgid));
     if tgid == read::<u32>(child, offset!(task_pid)) {
@@ -53,26 +73,56 @@ pub fn sched_process_fork(context: BtfTracePointContext) -> i32 {
         };
         emit::fixed(&emit::header(record::FORK), &birth);
     }
-    0
 }
 
 /// `TP_PROTO(struct task_struct *task)`; later kernels add an argument.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(_context: BtfTracePointContext) -> i32 {
+    exit(Turn::First);
+    0
+}
+
+/// Behind it: see [`again`](crate::again).
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit_again(_context: BtfTracePointContext) -> i32 {
+    exit(Turn::Second);
+    0
+}
+
+#[inline(always)]
+fn exit(turn: Turn) {
+    if !is_due(turn, Event::Exit) {
+        return;
+    }
     let signal: u64 = read(task(), offset!(task_signal));
     if read::<u32>(signal, offset!(signal_live)) == 0 {
         emit::bare(&emit::header(record::EXIT));
     }
-    0
 }
 
 /// `TP_PROTO(struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)`.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn sched_process_exec(_context: BtfTracePointContext) -> i32 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
-        return 0;
+    exec(Turn::First);
+    0
+}
+
+/// Behind it: see [`again`](crate::again).
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn sched_process_exec_again(_context: BtfTracePointContext) -> i32 {
+    exec(Turn::Second);
+    0
+}
+
+#[inline(always)]
+fn exec(turn: Turn) {
+    if !is_due(turn, Event::Exec) {
+        return;
+    }
+    let Some(scratch) = SCRATCH.get_ptr_mut(turn as u32) else {
+        return;
     };
-    // SAFETY: per CPU, and tracepoint programs do not interrupt each other on one CPU.
+    // SAFETY: per CPU, and the program that it belongs to runs only once on a CPU at a time.
     let scratch = unsafe { &mut *scratch };
     scratch.header = emit::header(record::EXEC);
     let mm: u64 = read(task(), offset!(task_mm));
@@ -84,14 +134,13 @@ pub fn sched_process_exec(_context: BtfTracePointContext) -> i32 {
     scratch.exec.args_len = args;
     let len = (path + args) & (EXEC_BYTES as u32 * 2 - 1);
     if len > EXEC_BYTES as u32 {
-        return 0;
+        return;
     }
     scratch.header.len = len;
     emit::bytes(
         (&raw const *scratch).cast(),
         (size_of::<Header>() + size_of::<Exec>()) as u32 + len,
     );
-    0
 }
 
 /// Executable files that were told, by (inode, device).
@@ -132,7 +181,7 @@ pub(crate) fn mapped(call: Call) {
 pub fn cgroup_mkdir(context: BtfTracePointContext) -> i32 {
     let cgroup = context.arg::<*const c_void>(0) as u64;
     let path = context.arg::<*const c_void>(1);
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+    let Some(scratch) = SCRATCH.get_ptr_mut(CGROUP) else {
         return 0;
     };
     // SAFETY: as above.

@@ -1,14 +1,14 @@
 //! Room on a CPU for the programs that are at work on it at once.
 //!
-//! Tracepoint programs run without preemption; programs of user probes may be preempted, and another may then run
-//! on the same CPU. Each takes a slot for itself: its index in the per-CPU maps. Bound: [`SLOTS`].
+//! The program for system calls runs without preemption; programs of user probes may be preempted, and another may then
+//! run on the same CPU. Each takes a slot for itself: its index in the per-CPU maps. Bound: [`SLOTS`].
 
 use auditor_common::limit::SLOTS;
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 
 use crate::stream::fetch_add;
 
-/// The slot of tracepoint programs, which needs not be taken.
+/// The slot of the program for system calls, which needs not be taken.
 pub(crate) const TRACEPOINT: u32 = 0;
 
 /// Per slot: how many hold it, or are about to see that another does.

@@ -81,8 +81,9 @@ struct Daemon {
     is_asked: bool,
     malformed: u64,
     failed: u64,
-    /// What the kernel side had lost when it was asked last.
+    /// What the kernel side had lost and missed when it was asked last.
     lost_bytes: u64,
+    missed: u64,
 }
 
 /// Audits this host until told to stop.
@@ -237,6 +238,7 @@ impl Daemon {
             malformed: 0,
             failed: 0,
             lost_bytes: 0,
+            missed: 0,
         }
     }
 
@@ -346,6 +348,7 @@ impl Daemon {
         metrics::raise(&counters.refused_records, counts.refused);
         metrics::raise(&counters.lost_bytes, counts.lost_bytes);
         metrics::raise(&counters.unreadable_bytes, counts.unreadable_bytes);
+        metrics::raise(&counters.missed_events, counts.missed);
         metrics::raise(&counters.records, counts.written);
         metrics::raise(&counters.malformed_records, self.malformed);
         metrics::raise(&counters.messages, totals.messages);
@@ -361,6 +364,14 @@ impl Daemon {
 
     /// Tells the pipeline where bytes were lost since the last call, for no later record may.
     fn take_losses(&mut self, kernel: &KernelSide, counts: Counts, now: Time) {
+        let missed = counts.missed.saturating_sub(self.missed);
+        self.missed = counts.missed.max(self.missed);
+        if missed != 0 {
+            tracing::warn!(
+                missed,
+                "the kernel left programs out: births, programs and ends of processes or connections may be unknown"
+            );
+        }
         let bytes = counts.lost_bytes.saturating_sub(self.lost_bytes);
         self.lost_bytes = counts.lost_bytes.max(self.lost_bytes);
         if bytes == 0 {

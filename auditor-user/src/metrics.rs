@@ -34,6 +34,8 @@ pub(crate) struct Metrics {
     pub(crate) lost_bytes: Counter,
     /// Bytes that could not be read from a program's memory.
     pub(crate) unreadable_bytes: Counter,
+    /// Events at which no program of the kernel side ran.
+    pub(crate) missed_events: Counter,
     /// Records delivered by the kernel side.
     pub(crate) records: Counter,
     /// Records that were not understood.
@@ -59,7 +61,7 @@ impl Metrics {
     pub(crate) fn registered() -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("mcp_auditor");
-        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 8] = [
+        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 9] = [
             (
                 "kernel_refused_records",
                 "Records for which the ring had no room",
@@ -74,6 +76,11 @@ impl Metrics {
                 "kernel_unreadable_bytes",
                 "Bytes that could not be read from a program",
                 &metrics.unreadable_bytes,
+            ),
+            (
+                "kernel_missed_events",
+                "Events at which no program of the kernel side ran",
+                &metrics.missed_events,
             ),
             (
                 "kernel_records",

@@ -148,13 +148,14 @@ fn lock(directory: &Path) -> Result<Flock<fs::File>> {
 fn print(summary: &Summary) {
     let kernel = summary.kernel;
     eprintln!(
-        "kernel: {} records, {} refused ({} bytes lost), {} bytes unreadable\n\
+        "kernel: {} records, {} refused ({} bytes lost), {} bytes unreadable, {} events missed\n\
          pipeline: {} messages, {} records not understood\n\
          output: {} events, {} failed",
         kernel.written,
         kernel.refused,
         kernel.lost_bytes,
         kernel.unreadable_bytes,
+        kernel.missed,
         summary.messages,
         summary.malformed,
         summary.events,

@@ -8,14 +8,20 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf},
-    programs::{Iter, ProgramError},
+    programs::{BtfTracePoint, Iter, Program, ProgramError},
 };
 use thiserror::Error;
 
 use super::{
     Btf, BtfError, Enroller, Ring,
     enroll::{Maps, Programs},
+    missed::{self, Watched},
+    release::Release,
 };
+
+/// Thread ids that there can be (`PID_MAX_LIMIT`), and how many share one value of `MARKS`.
+const THREAD_IDS: u32 = 4 << 20;
+const MARKED_TOGETHER: u32 = 4_096;
 
 /// The compiled kernel side.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/auditor"));
@@ -46,6 +52,8 @@ pub(crate) struct Counts {
     pub(crate) written: u64,
     /// Bytes that could not be read from a program's memory.
     pub(crate) unreadable_bytes: u64,
+    /// Events at which no program ran, for the one that should was preempted.
+    pub(crate) missed: u64,
 }
 
 /// Bytes of a stream were lost up to a position.
@@ -108,6 +116,7 @@ pub(crate) struct KernelSide {
     verdicts_given: u64,
     losses: HashMap<MapData, u64, [u64; 2]>,
     counts: PerCpuArray<MapData, u64>,
+    watched: Vec<Watched>,
 }
 
 /// What loading gives.
@@ -133,7 +142,10 @@ pub(crate) fn probes(btf: &Btf) -> Vec<Probe> {
             format!("this kernel has no tracepoint {tracepoint} with {parameters} parameters")
         }),
     };
-    let reading = if has_bpf_loop() {
+    let release = Release::of_kernel();
+    let reading = if release.preempts_tracepoints() {
+        "sys_exit_perf"
+    } else if release.has_bpf_loop() {
         "sys_exit"
     } else {
         "sys_exit_bounded"
@@ -144,7 +156,7 @@ pub(crate) fn probes(btf: &Btf) -> Vec<Probe> {
     } else {
         "io_uring_complete_cqe"
     };
-    vec![
+    let mut probes = vec![
         probe(reading, "sys_exit", 2, "bytes moved by system calls", true),
         probe(
             "sched_process_fork",
@@ -188,49 +200,22 @@ pub(crate) fn probes(btf: &Btf) -> Vec<Probe> {
             "bytes moved by io_uring, as gaps",
             false,
         ),
-    ]
-}
-
-/// Version, patch level and sublevel of the kernel; the newest where it does not tell.
-fn release() -> [u32; 3] {
-    let release = nix::sys::utsname::uname();
-    let Ok(release) = release.map(|name| name.release().to_string_lossy().into_owned()) else {
-        return [u32::MAX; 3];
-    };
-    numbers(&release)
-}
-
-fn numbers(release: &str) -> [u32; 3] {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map_while(|part| part.parse::<u32>().ok());
-    match numbers.next() {
-        Some(version) => [
-            version,
-            numbers.next().unwrap_or(0),
-            numbers.next().unwrap_or(0),
-        ],
-        None => [u32::MAX; 3],
+    ];
+    if release.preempts_tracepoints() {
+        for (program, tracepoint, parameters) in SECOND {
+            let purpose = "the same while another task's is looked at";
+            probes.push(probe(program, tracepoint, parameters, purpose, true));
+        }
     }
+    probes
 }
 
-/// Whether the kernel has `bpf_loop` (Linux 5.17).
-fn has_bpf_loop() -> bool {
-    release() >= [5, 17, 0]
-}
-
-/// Whether probes at the return of a function are safe for every program.
-///
-/// Since Linux 6.11 they use a system call, which seccomp filters knew nothing of and refused: that ended the program.
-/// Filters no longer see it since 6.14, 6.13.3 and 6.12.14.
-fn are_returns_safe([version, patch, sublevel]: [u32; 3]) -> bool {
-    match (version, patch) {
-        (6, 11) => false,
-        (6, 12) => sublevel >= 14,
-        (6, 13) => sublevel >= 3,
-        _ => true,
-    }
-}
+/// Programs behind those that may be preempted.
+const SECOND: [(&str, &str, usize); 3] = [
+    ("sched_process_fork_again", "sched_process_fork", 2),
+    ("sched_process_exec_again", "sched_process_exec", 3),
+    ("sched_process_exit_again", "sched_process_exit", 1),
+];
 
 impl KernelSide {
     /// Loads and attaches everything that can run here, and visits what is open already.
@@ -247,16 +232,26 @@ impl KernelSide {
         if !missing.is_empty() {
             return Err(ProbeError::Offsets(missing.join(", ")));
         }
+        let release = Release::of_kernel();
+        let twice = u32::from(release.preempts_tracepoints());
+        let marks = if twice == 0 {
+            1
+        } else {
+            THREAD_IDS / MARKED_TOGETHER
+        };
         let seed = RandomState::new().build_hasher().finish();
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", offsets.as_slice(), true)
             .override_global("SELF_TGID", &std::process::id(), true)
             .override_global("SEED", &seed, true)
+            .override_global("TWICE", &twice, true)
+            .map_max_entries("MARKS", marks)
             .map_max_entries("RING", ring_bytes)
             .load(OBJECT)?;
         let kernel_types =
             aya::Btf::from_sys_fs().map_err(|error| ProbeError::Load(error.into()))?;
         let mut probes = probes(&btf);
+        let mut watched = Vec::new();
         for probe in &mut probes {
             if let Some(obstacle) = &probe.obstacle {
                 if probe.is_required {
@@ -267,14 +262,15 @@ impl KernelSide {
                 }
                 continue;
             }
-            if let Err(source) = attach(&mut ebpf, probe, &kernel_types) {
-                if probe.is_required {
+            match attach(&mut ebpf, probe, &kernel_types) {
+                Ok(program) => watched.push(program),
+                Err(source) if probe.is_required => {
                     return Err(ProbeError::Program {
                         program: probe.program,
                         source,
                     });
                 }
-                probe.obstacle = Some(source.to_string());
+                Err(source) => probe.obstacle = Some(source.to_string()),
             }
         }
         visit_open_files(&mut ebpf, &kernel_types).map_err(|source| ProbeError::Program {
@@ -289,6 +285,7 @@ impl KernelSide {
             verdicts_given: 0,
             losses: take(&mut ebpf, "LOSSES")?,
             counts: take(&mut ebpf, "COUNTS")?,
+            watched,
         };
         let maps = Maps {
             libraries: take(&mut ebpf, "LIBRARIES")?,
@@ -296,8 +293,8 @@ impl KernelSide {
         };
         let enroller = Enroller::load(
             ebpf,
-            Programs::of(has_bpf_loop()),
-            are_returns_safe(release()),
+            Programs::of(release.has_bpf_loop()),
+            release.has_safe_returns(),
             maps,
         )
         .map_err(|source| ProbeError::Program {
@@ -353,6 +350,7 @@ impl KernelSide {
             lost_bytes: sum(1)?,
             written: sum(2)?,
             unreadable_bytes: sum(3)?,
+            missed: missed::sum(&self.watched),
         })
     }
 
@@ -369,14 +367,19 @@ impl KernelSide {
     }
 }
 
-fn attach(ebpf: &mut Ebpf, probe: &Probe, types: &aya::Btf) -> Result<(), ProgramError> {
-    let program: &mut aya::programs::BtfTracePoint = ebpf
+fn attach(ebpf: &mut Ebpf, probe: &Probe, types: &aya::Btf) -> Result<Watched, ProgramError> {
+    let program = ebpf
         .program_mut(probe.program)
-        .ok_or(ProgramError::NotLoaded)?
-        .try_into()?;
+        .ok_or(ProgramError::NotLoaded)?;
+    if let Program::TracePoint(program) = program {
+        program.load()?;
+        program.attach("raw_syscalls", probe.tracepoint)?;
+        return Watched::new(probe.program, probe.tracepoint, program.fd()?);
+    }
+    let program: &mut BtfTracePoint = program.try_into()?;
     program.load(probe.tracepoint, types)?;
     program.attach()?;
-    Ok(())
+    Watched::new(probe.program, probe.tracepoint, program.fd()?)
 }
 
 /// Runs the iterator over all open files once.
@@ -408,33 +411,4 @@ fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
     found
         .try_into()
         .map_err(|source| ProbeError::Map { map, source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_release_is_three_numbers() {
-        assert_eq!(numbers("6.12.57+deb13-amd64"), [6, 12, 57]);
-        assert_eq!(numbers("6.18-rc1"), [6, 18, 0]);
-        assert_eq!(numbers("unknown"), [u32::MAX; 3]);
-    }
-
-    #[test]
-    fn returns_are_not_probed_where_that_may_end_a_program() {
-        for unsafe_release in [[6, 11, 0], [6, 11, 9], [6, 12, 13], [6, 13, 2]] {
-            assert!(!are_returns_safe(unsafe_release));
-        }
-        for safe_release in [
-            [5, 15, 0],
-            [6, 1, 0],
-            [6, 10, 9],
-            [6, 12, 14],
-            [6, 13, 3],
-            [6, 14, 0],
-        ] {
-            assert!(are_returns_safe(safe_release));
-        }
-    }
 }

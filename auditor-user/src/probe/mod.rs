@@ -7,6 +7,8 @@ mod btf;
 mod enroll;
 mod inspect;
 mod kernel_side;
+mod missed;
+mod release;
 mod ring;
 
 pub(crate) use btf::Btf;
