@@ -71,6 +71,7 @@ offsets! {
     inet_port: "inet_sock" "inet_sport";
     net_inode: "net" "ns.inum";
     unix_peer: "unix_sock" "peer";
+    unix_address: "unix_sock" "addr";
     tcp_write_seq: "tcp_sock" "write_seq";
     tcp_copied_seq: "tcp_sock" "copied_seq";
     tty_of_file: "tty_file_private" "tty";

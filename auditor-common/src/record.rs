@@ -135,8 +135,8 @@ pub struct Object {
     pub master: u8,
     /// For a TLS session, see [`binding`].
     pub binding: u8,
-    /// Zero.
-    pub pad: u8,
+    /// For Unix sockets: 1 when one of the two ends has a name, as the end that listened has.
+    pub named: u8,
     /// Inode number of the network namespace.
     pub netns: u32,
     /// For Unix sockets, inode number of the receiving end's file; 0 where it has none.

@@ -213,7 +213,7 @@ impl<'a> Cursor<'a> {
             ip: self.u8()?,
             master: self.u8()?,
             binding: self.u8()?,
-            pad: self.u8()?,
+            named: self.u8()?,
             netns: self.u32()?,
             twin_inode: self.u32()?,
         })

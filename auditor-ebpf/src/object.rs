@@ -233,6 +233,12 @@ fn socket_inode(sock: u64) -> u64 {
     )
 }
 
+/// Whether a Unix socket has a name; one that was accepted has that of the listening one.
+#[inline(always)]
+fn is_named(sock: u64) -> bool {
+    read::<u64>(sock, offset!(unix_address)) != 0
+}
+
 #[inline(always)]
 fn tcp(sock: u64, side: u8, into: &mut Target) {
     let flow = flow(sock);
@@ -279,7 +285,7 @@ pub(crate) fn describe(target: &Target, side: u8, told: &mut Object) {
         ip: 0,
         master: 0,
         binding: 0,
-        pad: 0,
+        named: 0,
         netns: 0,
         twin_inode: 0,
     };
@@ -288,6 +294,7 @@ pub(crate) fn describe(target: &Target, side: u8, told: &mut Object) {
     }
     if target.object == object::UNIX {
         told.twin_inode = socket_inode(target.twin) as u32;
+        told.named = u8::from(is_named(target.stream) || is_named(target.twin));
     }
     if target.object == object::TCP {
         let inode: u64 = read(target.file, offset!(file_inode));

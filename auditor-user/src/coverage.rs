@@ -140,6 +140,7 @@ fn object(kind: ChannelKind) -> &'static str {
     match kind {
         ChannelKind::Pipe => "pipe",
         ChannelKind::Unix => "unix socket",
+        ChannelKind::NamedUnix => "named unix socket",
         ChannelKind::Pty => "pty",
         ChannelKind::Tcp => "tcp",
     }

@@ -26,6 +26,8 @@ struct Case {
     expected: String,
     /// The process that made it.
     client: u32,
+    /// What carried it.
+    transport: String,
     /// When it had read the answer, in nanoseconds since the Unix epoch.
     read_at: Option<u64>,
 }
@@ -93,6 +95,10 @@ fn verdict(case: &Case, events: &[Event]) -> Option<String> {
             found.len()
         ));
     };
+    let transport = event.json.pointer("/unmapped/mcp/transport");
+    if transport.and_then(Value::as_str) != Some(&case.transport) {
+        return Some(format!("transport {transport:?}, not {:?}", case.transport));
+    }
     let witnesses = event.json.pointer("/unmapped/mcp/witnesses");
     let witnesses = witnesses
         .and_then(Value::as_array)

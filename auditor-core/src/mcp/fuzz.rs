@@ -246,6 +246,7 @@ impl World for Strangers {
             4 => ChannelKind::Pty,
             5 => ChannelKind::Unix,
             6 => ChannelKind::Tcp,
+            7 => ChannelKind::NamedUnix,
             _ => return None,
         };
         Some(Arc::new(Channel {

@@ -208,6 +208,7 @@ impl Sessions {
         let kind = chan.info.as_ref().map(|info| info.kind);
         let transport = match kind {
             Some(ChannelKind::Tcp) => Transport::Tcp,
+            Some(ChannelKind::NamedUnix) => Transport::Unix,
             _ => Transport::Stdio,
         };
         let session = self.new_session(transport, now);
@@ -215,7 +216,10 @@ impl Sessions {
         let line = chan.line.get_or_insert_with(|| Line {
             session,
             // Some clients give a server's input and output each a socket pair of its own.
-            one_way: matches!(kind, Some(ChannelKind::Pipe | ChannelKind::Unix)),
+            one_way: matches!(
+                kind,
+                Some(ChannelKind::Pipe | ChannelKind::Unix | ChannelKind::NamedUnix)
+            ),
             speaks: from,
             lanes: Default::default(),
             partner: None,

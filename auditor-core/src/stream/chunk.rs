@@ -42,8 +42,10 @@ pub enum Binding {
 pub enum ChannelKind {
     /// An anonymous pipe or a named FIFO: one direction.
     Pipe,
-    /// A Unix stream socket, named or from `socketpair`.
+    /// A Unix stream socket from `socketpair`.
     Unix,
+    /// A Unix stream socket that was connected to a name.
+    NamedUnix,
     /// A pseudo-terminal: end A is the master.
     Pty,
     /// A TCP connection, or a TLS session on one.

@@ -240,6 +240,9 @@ impl Streams {
                 Side::B => channel.peer_inode = Some(told.inode),
             }
         }
+        if told.named != 0 && channel.kind == ChannelKind::Unix {
+            channel.kind = ChannelKind::NamedUnix;
+        }
         if let Some(tls) = &mut channel.tls {
             *tls = binding(told.binding).unwrap_or(*tls);
         }

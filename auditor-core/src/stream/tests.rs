@@ -234,6 +234,26 @@ fn both_directions_of_a_socket_are_one_channel() {
 }
 
 #[test]
+fn a_unix_socket_is_told_from_a_named_one() {
+    for (named, kind) in [(0, ChannelKind::Unix), (1, ChannelKind::NamedUnix)] {
+        let mut streams = Streams::new(Limits::default());
+        let out = Header {
+            object: object::UNIX,
+            ..header(1, end::WRITE, 0, 1)
+        };
+        let told = Object {
+            twin: 77,
+            named,
+            ..Object::default()
+        };
+        streams.handle_object(&out, &told, Time(0));
+        data(&mut streams, out, b"a", 0);
+        let chunk = streams.poll_chunk().unwrap();
+        assert_eq!(streams.channel(chunk.channel).unwrap().kind, kind);
+    }
+}
+
+#[test]
 fn a_twin_that_never_spoke_does_not_take_what_its_address_is_reused_for() {
     let unix = |pid, stream| Header {
         object: object::UNIX,

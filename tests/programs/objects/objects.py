@@ -26,6 +26,9 @@ HELLO = {
     "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "objects", "version": "1"}},
 }
 
+# What carries a case, where it is not what carries standard input and output.
+TRANSPORTS = {"unix_socket": "unix", "tcp4": "tcp", "tcp6": "tcp"}
+
 
 def line(message):
     return (json.dumps(message) + "\n").encode()
@@ -89,6 +92,7 @@ def answered(read):
 
 def report(name, read_at, expected="heard", client=None):
     told = {"name": name, "expected": expected, "client": client or os.getpid(), "read_at": read_at}
+    told["transport"] = TRANSPORTS.get(name, "stdio")
     print(json.dumps(told), flush=True)
 
 

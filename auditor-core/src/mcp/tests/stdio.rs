@@ -1,6 +1,6 @@
 //! Sessions over pipes and sockets.
 
-use super::super::{Direction, Kind, Stage};
+use super::super::{Direction, Kind, Stage, Transport};
 use super::{Host, INITIALIZE, INITIALIZED, MILLISECOND, actor, call, result, thread};
 use crate::{
     audit::Seen,
@@ -119,6 +119,24 @@ fn an_answer_without_a_request_is_reported_after_a_while() {
     let told = host.drain();
     assert_eq!(told[0].kind, Kind::UnpairedResponse);
     assert_eq!(told[0].direction, Direction::ClientToServer);
+}
+
+#[test]
+fn lines_over_a_named_socket_are_not_stdio() {
+    for (kind, transport) in [
+        (ChannelKind::Pipe, Transport::Stdio),
+        (ChannelKind::Unix, Transport::Stdio),
+        (ChannelKind::NamedUnix, Transport::Unix),
+        (ChannelKind::Tcp, Transport::Tcp),
+    ] {
+        let mut host = Host::new();
+        let socket = host.channel(1, kind);
+        host.line(socket, Side::A, INITIALIZE);
+        host.line(socket, Side::B, INITIALIZED);
+        host.pass(50 * MILLISECOND);
+        let told = host.drain();
+        assert_eq!(told[0].session.transport, transport, "{kind:?}");
+    }
 }
 
 #[test]
