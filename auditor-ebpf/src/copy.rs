@@ -130,13 +130,12 @@ pub(crate) fn run<const LOOP: bool>(
     };
     // SAFETY: per CPU, and a slot belongs to one program at a time.
     let copy = unsafe { &mut *copy };
-    *copy = Copy {
-        header: *header,
-        source: *source,
-        skip,
-        lost_from: zero(),
-        lost_to: zero(),
-    };
+    // In place, for the sake of the stack.
+    emit::put(header, &raw mut copy.header);
+    copy.source = *source;
+    copy.skip = skip;
+    copy.lost_from = zero();
+    copy.lost_to = zero();
     if LOOP {
         // SAFETY: `step_at` has the form that the helper calls.
         unsafe {

@@ -76,8 +76,8 @@ pub(crate) fn begin(header: &mut Header, kind: u8) {
 
 /// Copies a header: by words, where an assignment may call `memmove`, which goes by bytes.
 #[inline(always)]
-fn put(header: &Header, into: *mut Header) {
-    // SAFETY: the caller's room for a header is in the ring, where `header` is not.
+pub(crate) fn put(header: &Header, into: *mut Header) {
+    // SAFETY: the caller has room for a header, in which `header` is not.
     unsafe { ptr::copy_nonoverlapping(header, into, 1) };
 }
 

@@ -86,7 +86,8 @@ fn handle<const LOOP: bool>(call: Call) {
         number::READV | number::PREADV2 => {
             (end::READ, Source::vector(call.arg1(), call.arg2(), span))
         }
-        number::WRITEV | number::PWRITEV2 => {
+        // At a pipe's reading end `vmsplice` maps pages out of the pipe, which nobody does.
+        number::WRITEV | number::PWRITEV2 | number::VMSPLICE => {
             (end::WRITE, Source::vector(call.arg1(), call.arg2(), span))
         }
         number::RECVMSG | number::SENDMSG => {
@@ -99,13 +100,8 @@ fn handle<const LOOP: bool>(call: Call) {
             };
             (side, Source::vector(iov, iovs, span))
         }
-        number::VMSPLICE
-        | number::SPLICE
-        | number::TEE
-        | number::SENDFILE
-        | number::RECVMMSG
-        | number::SENDMMSG => {
-            return unusual::<LOOP>(call, number);
+        number::SPLICE | number::TEE | number::SENDFILE | number::RECVMMSG | number::SENDMMSG => {
+            return unusual(call, number);
         }
         number::MMAP => return process::mapped(call),
         _ => return,
@@ -241,21 +237,14 @@ pub(crate) fn unheard(stream: &mut Stream, target: &Target, side: u8, span: u64)
     emit::bare(&header);
 }
 
-/// Calls whose bytes are not in a buffer of the program, or whose arguments are unlike the others'.
+/// Calls whose bytes are not in a buffer of the program, or whose buffers are in lists of lists.
 #[inline(always)]
-fn unusual<const LOOP: bool>(call: Call, number: u64) {
+fn unusual(call: Call, number: u64) {
     if call.ret <= 0 {
         return;
     }
     let span = call.ret as u64;
     match number {
-        number::VMSPLICE => {
-            if let Some(work) = work(slot::TRACEPOINT) {
-                work.source = Source::vector(call.arg1(), call.arg2(), span);
-                // At a pipe's reading end it maps pages out of the pipe, which nobody does.
-                moved::<LOOP>(work, call.arg0() as u32, end::WRITE, span);
-            }
-        }
         number::SPLICE => {
             moved_unheard(call.arg0() as u32, end::READ, span);
             moved_unheard(call.arg2() as u32, end::WRITE, span);

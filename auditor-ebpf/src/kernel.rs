@@ -56,21 +56,35 @@ pub(crate) fn read<T: Copy>(base: u64, offset: u32) -> T {
 
 /// Members of one structure that are near each other, read by one call: a call costs more than what it copies.
 pub(crate) struct Block<const WORDS: usize> {
-    words: [u64; WORDS],
+    words: MaybeUninit<[u64; WORDS]>,
     base: u64,
     /// Where the block begins.
     first: u64,
 }
 
 impl<const WORDS: usize> Block<WORDS> {
+    /// One to be read. Apart from that, for what is returned is copied on the stack.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self {
+            words: MaybeUninit::uninit(),
+            base: 0,
+            first: 0,
+        }
+    }
+
     /// Reads what is at `base` from the offset `first` on.
     #[inline(always)]
-    pub(crate) fn read(base: u64, first: u32) -> Self {
-        let first = first & !7;
-        Self {
-            words: read(base, first),
-            base,
-            first: u64::from(first),
+    pub(crate) fn read(&mut self, base: u64, first: u32) {
+        self.base = base;
+        self.first = u64::from(first & !7);
+        // SAFETY: the helper fills all of `words`, with zeros where it fails.
+        unsafe {
+            bpf::bpf_probe_read_kernel(
+                self.words.as_mut_ptr().cast(),
+                (WORDS * 8) as u32,
+                base.wrapping_add(self.first) as *const c_void,
+            );
         }
     }
 

@@ -80,7 +80,8 @@ pub(crate) fn find(file: u64, side: u8, into: &mut Target) -> bool {
     if file == 0 {
         return false;
     }
-    let members = Block::<4>::read(file, least!(file_operations file_private file_inode));
+    let mut members = Block::<4>::new();
+    members.read(file, least!(file_operations file_private file_inode));
     let operations: u64 = members.get(offset!(file_operations));
     let Some(kinds) = kinds() else { return false };
     if kinds.is_other(operations) {
@@ -193,13 +194,12 @@ fn pipe(pipe: u64, inode: u64, into: &mut Target) -> bool {
 #[inline(always)]
 fn socket(socket: u64, inode: u64, side: u8, into: &mut Target) -> bool {
     let sock: u64 = read(socket, offset!(socket_sock));
-    let members = Block::<2>::read(sock, least!(sock_type sock_protocol));
-    if members.get::<u16>(offset!(sock_type)) != SOCK_STREAM {
+    if read::<u16>(sock, offset!(sock_type)) != SOCK_STREAM {
         return false;
     }
     match read::<u16>(sock, offset!(sock_family)) {
         AF_UNIX => unix(sock, inode, side, into),
-        AF_INET | AF_INET6 if members.get::<u16>(offset!(sock_protocol)) == IPPROTO_TCP => {
+        AF_INET | AF_INET6 if read::<u16>(sock, offset!(sock_protocol)) == IPPROTO_TCP => {
             tcp(sock, side, into);
             true
         }
@@ -337,17 +337,16 @@ fn bytes(address: [u64; 2]) -> [u8; 16] {
 /// Addresses of a TCP `struct sock`. IPv4 in IPv6 is told as IPv4, for its peer may be a plain IPv4 socket.
 #[inline(always)]
 pub(crate) fn flow(sock: u64) -> Flow {
-    let members = Block::<7>::read(sock, least!(sock_ipv4 sock_ports sock_family sock_net));
     let mut flow = Flow {
         local: [zero(); 2],
         remote: [zero(); 2],
         local_port: u16::from_be(read(sock, offset!(inet_port))),
-        remote_port: u16::from_be(members.get(offset!(sock_ports))),
+        remote_port: u16::from_be(read(sock, offset!(sock_ports))),
         ip: 4,
         netns: 0,
     };
     let mut loopback = false;
-    let mut plain = members.get::<u16>(offset!(sock_family)) == AF_INET;
+    let mut plain = read::<u16>(sock, offset!(sock_family)) == AF_INET;
     if !plain {
         flow.ip = 6;
         flow.remote = read(sock, offset!(sock_ipv6_destination));
@@ -357,14 +356,13 @@ pub(crate) fn flow(sock: u64) -> Flow {
     }
     if plain {
         // Destination first, then source: the kernel's order, which its own look-ups rely on.
-        let destination: u32 = members.get(offset!(sock_ipv4));
-        let source: u32 = members.get(offset!(sock_ipv4) + 4);
+        let [destination, source] = read::<[u32; 2]>(sock, offset!(sock_ipv4));
         flow.ip = 4;
         flow.remote = [u64::from(destination), zero()];
         flow.local = [u64::from(source), zero()];
         loopback = destination as u8 == 127 || destination == source;
     }
-    let net: u64 = members.get(offset!(sock_net));
+    let net: u64 = read(sock, offset!(sock_net));
     flow.netns = read(net, offset!(net_inode));
     if !loopback {
         // Both ends may be on this host in two namespaces: only loopback addresses repeat between them.

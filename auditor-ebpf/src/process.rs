@@ -197,9 +197,12 @@ pub fn cgroup_mkdir(context: BtfTracePointContext) -> i32 {
         return 0;
     }
     scratch.header.len = len as u32;
+    // Read again, so that Linux 6.1 sees the mask on what it checks.
+    // SAFETY: points to a field.
+    let len = unsafe { core::ptr::read_volatile(&raw const scratch.header.len) } & (HALF * 2 - 1);
     emit::bytes(
         (&raw const *scratch).cast(),
-        (size_of::<Header>() + size_of::<Exec>()) as u32 + len as u32,
+        (size_of::<Header>() + size_of::<Exec>()) as u32 + len,
     );
     0
 }
