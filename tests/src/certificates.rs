@@ -59,11 +59,12 @@ impl Certificates {
         self.0.join("ca.pem")
     }
 
-    /// Has a client trust the authority: Python, Go and rustls, Node.
+    /// Has a client trust the authority: Python, Go and rustls; Node and Bun; Deno.
     pub(crate) fn trusted_by(&self, client: &mut Command) {
         client
             .env("SSL_CERT_FILE", self.authority())
-            .env("NODE_EXTRA_CA_CERTS", self.authority());
+            .env("NODE_EXTRA_CA_CERTS", self.authority())
+            .env("DENO_CERT", self.authority());
     }
 
     /// Has a Java client trust the authority, whose store is made at `store`.

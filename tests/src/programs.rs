@@ -43,8 +43,18 @@ pub(crate) enum Sdk {
     TypeScript1,
     /// TypeScript `@modelcontextprotocol/client` and `server` 2.x.
     TypeScript2,
+    /// TypeScript 1.x, run by Bun.
+    Bun1,
+    /// TypeScript 2.x, run by Bun.
+    Bun2,
+    /// TypeScript 1.x, run by Deno.
+    Deno1,
+    /// TypeScript 2.x, run by Deno.
+    Deno2,
     /// Go `go-sdk`.
     Go,
+    /// Go `mcp-go`.
+    McpGo,
     /// Rust `rmcp`, its TLS on aws-lc.
     Rust,
     /// Rust `rmcp`, its TLS on ring.
@@ -61,7 +71,12 @@ impl Sdk {
             Self::Python2 => "python2",
             Self::TypeScript1 => "typescript1",
             Self::TypeScript2 => "typescript2",
+            Self::Bun1 => "bun1",
+            Self::Bun2 => "bun2",
+            Self::Deno1 => "deno1",
+            Self::Deno2 => "deno2",
             Self::Go => "go",
+            Self::McpGo => "mcp_go",
             Self::Rust => "rust",
             Self::RustRing => "rust_ring",
             Self::Java => "java",
@@ -72,8 +87,8 @@ impl Sdk {
     pub(crate) fn client(self) -> Result<Command> {
         let mut command = self.program("client")?;
         match self {
-            Self::TypeScript1 => command.args(["--sdk", "1"]),
-            Self::TypeScript2 => command.args(["--sdk", "2"]),
+            Self::TypeScript1 | Self::Bun1 | Self::Deno1 => command.args(["--sdk", "1"]),
+            Self::TypeScript2 | Self::Bun2 | Self::Deno2 => command.args(["--sdk", "2"]),
             _ => &mut command,
         };
         Ok(command)
@@ -97,16 +112,14 @@ impl Sdk {
                 command = Command::new(python(self)?);
                 command.arg(source("python").join(format!("{role}.py")));
             }
-            Self::TypeScript1 | Self::TypeScript2 => {
-                let version = if self == Self::TypeScript1 {
-                    "-1"
-                } else {
-                    "-2"
-                };
-                let version = if role == "server" { version } else { "" };
-                command = node(&format!("{role}{version}.mjs"))?;
-            }
-            Self::Go => command = Command::new(installed("AUDITOR_E2E_GO")?.join(role)),
+            Self::TypeScript1 => command = node(&script(role, "1"))?,
+            Self::TypeScript2 => command = node(&script(role, "2"))?,
+            Self::Bun1 => command = bun(&script(role, "1"))?,
+            Self::Bun2 => command = bun(&script(role, "2"))?,
+            Self::Deno1 => command = deno(&script(role, "1"))?,
+            Self::Deno2 => command = deno(&script(role, "2"))?,
+            Self::Go => command = go(role)?,
+            Self::McpGo => command = go(&format!("mcpgo-{role}"))?,
             Self::Rust => command = Command::new(installed("AUDITOR_E2E_RUST")?.join(role)),
             Self::RustRing => {
                 let name = format!("{role}-ring");
@@ -152,6 +165,36 @@ pub(crate) fn node(script: &str) -> Result<Command> {
     let mut command = Command::new("node");
     command.arg(installed("AUDITOR_E2E_NODE")?.join(script));
     Ok(command)
+}
+
+/// The same run by Bun, which is one of those packages.
+pub(crate) fn bun(script: &str) -> Result<Command> {
+    let packages = installed("AUDITOR_E2E_NODE")?;
+    let mut command = Command::new(packages.join("node_modules/@oven/bun-linux-x64/bin/bun"));
+    command.arg(packages.join(script));
+    Ok(command)
+}
+
+/// The same run by Deno, which is another.
+pub(crate) fn deno(script: &str) -> Result<Command> {
+    let packages = installed("AUDITOR_E2E_NODE")?;
+    let mut command = Command::new(packages.join("node_modules/@deno/linux-x64-glibc/deno"));
+    command.args(["run", "-A", "--no-lock", "--node-modules-dir=manual"]);
+    command.arg(packages.join(script));
+    Ok(command)
+}
+
+/// A program of Go's.
+pub(crate) fn go(name: &str) -> Result<Command> {
+    Ok(Command::new(installed("AUDITOR_E2E_GO")?.join(name)))
+}
+
+/// The script that plays a role with a version of the TypeScript SDK.
+fn script(role: &str, version: &str) -> String {
+    match role {
+        "server" => format!("server-{version}.mjs"),
+        _ => format!("{role}.mjs"),
+    }
 }
 
 /// The folder of a language's test programs.

@@ -4,6 +4,8 @@ import io.modelcontextprotocol.server.McpServerFeatures.SyncPromptSpecification;
 import io.modelcontextprotocol.server.McpServerFeatures.SyncResourceSpecification;
 import io.modelcontextprotocol.server.McpServerFeatures.SyncToolSpecification;
 import io.modelcontextprotocol.server.McpSyncServerExchange;
+import io.modelcontextprotocol.server.transport.HttpServletSseServerTransportProvider;
+import io.modelcontextprotocol.server.transport.HttpServletStreamableServerTransportProvider;
 import io.modelcontextprotocol.server.transport.StdioServerTransportProvider;
 import io.modelcontextprotocol.spec.McpSchema.CallToolRequest;
 import io.modelcontextprotocol.spec.McpSchema.CallToolResult;
@@ -19,11 +21,23 @@ import io.modelcontextprotocol.spec.McpSchema.ServerCapabilities;
 import io.modelcontextprotocol.spec.McpSchema.TextContent;
 import io.modelcontextprotocol.spec.McpSchema.TextResourceContents;
 import io.modelcontextprotocol.spec.McpSchema.Tool;
+import jakarta.servlet.http.HttpServlet;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
+import org.apache.catalina.Context;
+import org.apache.catalina.LifecycleException;
+import org.apache.catalina.connector.Connector;
+import org.apache.catalina.startup.Tomcat;
+import org.apache.tomcat.util.net.SSLHostConfig;
+import org.apache.tomcat.util.net.SSLHostConfigCertificate;
+import org.apache.tomcat.util.net.SSLHostConfigCertificate.Type;
 
-/** A small MCP server on the official Java SDK, over stdio. */
+/**
+ * A small MCP server on the official Java SDK.
+ *
+ * <pre>Server [--http PORT [--tls FOLDER] | --sse PORT]    (without a port: stdio)</pre>
+ */
 class Server {
     interface Run {
         Object apply(McpSyncServerExchange exchange, Map<String, Object> arguments) throws Exception;
@@ -47,10 +61,10 @@ class Server {
         return ((Number) value).doubleValue();
     }
 
-    public static void main(String[] arguments) throws Exception {
+    static void build(McpServer.SyncSpecification<?> server) {
         Map<String, Object> question =
             Map.of("type", "object", "properties", Map.of("name", Map.of("type", "string")));
-        McpServer.sync(new StdioServerTransportProvider(McpJsonDefaults.getMapper()))
+        server
             .serverInfo("example", "1")
             .capabilities(new ServerCapabilities.Builder()
                 .tools(false).resources(false, false).prompts(false).build())
@@ -73,6 +87,49 @@ class Server {
                 (exchange, request) -> new GetPromptResult("a greeting", List.of(
                     new PromptMessage(Role.USER, new TextContent("Greet " + request.arguments().get("name") + "."))))))
             .build();
-        new CountDownLatch(1).await(); // The SDK ends the process when standard input ends.
+    }
+
+    /** Serves on a port of this host, with the certificate of a folder if there is one. */
+    static void listen(int port, String folder, HttpServlet servlet) throws LifecycleException {
+        Connector connector = new Connector();
+        connector.setProperty("address", "127.0.0.1");
+        connector.setPort(port);
+        if (folder != null) {
+            SSLHostConfig host = new SSLHostConfig();
+            SSLHostConfigCertificate pair = new SSLHostConfigCertificate(host, Type.UNDEFINED);
+            pair.setCertificateFile(folder + "/server.pem");
+            pair.setCertificateKeyFile(folder + "/server.key");
+            host.addCertificate(pair);
+            connector.addSslHostConfig(host);
+            connector.setSecure(true);
+            connector.setScheme("https");
+            connector.setProperty("SSLEnabled", "true");
+        }
+        Tomcat tomcat = new Tomcat();
+        tomcat.setBaseDir(System.getProperty("java.io.tmpdir"));
+        tomcat.setConnector(connector);
+        Context context = tomcat.addContext("", null);
+        Tomcat.addServlet(context, "mcp", servlet).setAsyncSupported(true);
+        context.addServletMappingDecoded("/*", "mcp");
+        tomcat.start();
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        List<String> words = List.of(arguments);
+        int port = words.size() > 1 ? Integer.parseInt(words.get(1)) : 0;
+        if (port == 0) {
+            build(McpServer.sync(new StdioServerTransportProvider(McpJsonDefaults.getMapper())));
+        } else if (words.get(0).equals("--http")) {
+            HttpServletStreamableServerTransportProvider streamable =
+                HttpServletStreamableServerTransportProvider.builder().mcpEndpoint("/mcp").build();
+            build(McpServer.sync(streamable));
+            listen(port, words.size() > 3 ? words.get(3) : null, streamable);
+        } else {
+            HttpServletSseServerTransportProvider legacy =
+                HttpServletSseServerTransportProvider.builder().sseEndpoint("/sse").messageEndpoint("/messages").build();
+            build(McpServer.sync(legacy));
+            listen(port, null, legacy);
+        }
+        new CountDownLatch(1).await(); // Over stdio the SDK ends the process when standard input ends.
     }
 }

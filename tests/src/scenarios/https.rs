@@ -14,7 +14,11 @@ fn is_heard(sdk: Sdk) -> bool {
         // OpenSSL, shared by Python and static in Node.
         Sdk::Python1 | Sdk::Python2 | Sdk::TypeScript1 | Sdk::TypeScript2 => true,
         // Go's own.
-        Sdk::Go => true,
+        Sdk::Go | Sdk::McpGo => true,
+        // BoringSSL without names.
+        Sdk::Bun1 | Sdk::Bun2 => true,
+        // rustls on aws-lc, without names.
+        Sdk::Deno1 | Sdk::Deno2 => true,
         // rustls on aws-lc and on ring.
         Sdk::Rust | Sdk::RustRing => true,
         // Java's own has nothing to hook.
@@ -41,7 +45,10 @@ pub(super) fn all() -> Vec<Session> {
 }
 
 fn direct() -> Vec<Session> {
-    use Sdk::{Go, Java, Python1, Python2, Rust, RustRing, TypeScript1, TypeScript2};
+    use Sdk::{
+        Bun1, Bun2, Deno1, Deno2, Go, Java, McpGo, Python1, Python2, Rust, RustRing, TypeScript1,
+        TypeScript2,
+    };
     [
         (Python1, "legacy", Python1),
         (Python2, "auto", Python2),
@@ -59,6 +66,17 @@ fn direct() -> Vec<Session> {
         (Rust, "legacy", Python1),
         (RustRing, "auto", Python2),
         (Java, "legacy", Python1),
+        (Python1, "legacy", Java),
+        (McpGo, "auto", McpGo),
+        (McpGo, "legacy", Python1),
+        (Bun1, "legacy", Bun1),
+        (Bun2, "2026-07-28", Bun2),
+        (Bun2, "auto", Python2),
+        (Python1, "legacy", Bun1),
+        (Deno1, "legacy", Deno1),
+        (Deno2, "2026-07-28", Deno2),
+        (Deno1, "legacy", Go),
+        (Go, "auto", Deno2),
     ]
     .map(|(client, mode, server)| {
         let mut session = example(client, mode, server, Transport::Http);

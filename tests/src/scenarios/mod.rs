@@ -47,12 +47,16 @@ pub(crate) fn all(without: &[String]) -> Vec<Session> {
     sessions.extend(gateways());
     let has_tools = !without.iter().any(|language| language == "tools");
     sessions.retain(|session| has_tools || !matches!(session.between, Between::Front(_)));
-    sessions.retain(|session| {
-        !without
-            .iter()
-            .any(|language| session.name.contains(language))
-    });
+    sessions.retain(|session| !without.iter().any(|language| needs(session, language)));
     sessions
+}
+
+fn needs(session: &Session, language: &str) -> bool {
+    let runtimes: &[&str] = match language {
+        "typescript" => &["typescript", "bun", "deno"],
+        _ => &[language],
+    };
+    runtimes.iter().any(|name| session.name.contains(name))
 }
 
 fn example(client: Sdk, mode: &'static str, server: Sdk, transport: Transport) -> Session {
@@ -80,7 +84,9 @@ fn example(client: Sdk, mode: &'static str, server: Sdk, transport: Transport) -
 }
 
 fn stdio() -> Vec<Session> {
-    use Sdk::{Go, Java, Python1, Python2, Rust, TypeScript1, TypeScript2};
+    use Sdk::{
+        Bun1, Bun2, Deno1, Deno2, Go, Java, McpGo, Python1, Python2, Rust, TypeScript1, TypeScript2,
+    };
     [
         (Python1, "legacy", Python1),
         (Python1, "legacy", TypeScript2),
@@ -105,13 +111,24 @@ fn stdio() -> Vec<Session> {
         (Java, "legacy", Java),
         (Java, "legacy", TypeScript1),
         (Python2, "legacy", Java),
+        (McpGo, "legacy", McpGo),
+        (McpGo, "auto", Go),
+        (Python2, "auto", McpGo),
+        (Bun1, "legacy", Bun1),
+        (Bun2, "2026-07-28", Bun2),
+        (Bun2, "auto", Python2),
+        (Deno1, "legacy", Deno1),
+        (Deno2, "2026-07-28", Deno2),
+        (Python1, "legacy", Deno1),
     ]
     .map(|(client, mode, server)| example(client, mode, server, Transport::Stdio))
     .into()
 }
 
 fn http() -> Vec<Session> {
-    use Sdk::{Go, Java, Python1, Python2, Rust, TypeScript1, TypeScript2};
+    use Sdk::{
+        Bun1, Bun2, Deno1, Deno2, Go, Java, McpGo, Python1, Python2, Rust, TypeScript1, TypeScript2,
+    };
     use Transport::{Http, Sse};
     [
         (Python1, "legacy", Python1, Http),
@@ -130,7 +147,19 @@ fn http() -> Vec<Session> {
         (Rust, "auto", Rust, Http),
         (TypeScript2, "auto", Rust, Http),
         (Java, "legacy", Python1, Http),
+        (Java, "legacy", Java, Http),
+        (Python1, "legacy", Java, Http),
         (Java, "legacy", TypeScript1, Sse),
+        (TypeScript2, "legacy", Java, Sse),
+        (McpGo, "legacy", McpGo, Http),
+        (McpGo, "2026-07-28", McpGo, Http),
+        (McpGo, "auto", Python2, Http),
+        (TypeScript1, "legacy", McpGo, Http),
+        (McpGo, "legacy", McpGo, Sse),
+        (Bun1, "legacy", Bun1, Http),
+        (Bun2, "auto", Bun2, Http),
+        (Deno1, "legacy", Deno1, Http),
+        (Deno2, "auto", Deno2, Http),
         (Go, "legacy", Go, Sse),
         (Python1, "legacy", Python2, Sse),
         (Python2, "legacy", TypeScript1, Sse),
@@ -263,7 +292,17 @@ fn gateways() -> Vec<Session> {
 
 /// Lets the daemon see the programs that bring their own TLS before they talk.
 pub(crate) fn meet_programs(sessions: &[Session], daemon: &Daemon, limit: Duration) -> Result<()> {
-    for sdk in [Sdk::Go, Sdk::Rust, Sdk::RustRing] {
+    let own = [
+        Sdk::Go,
+        Sdk::McpGo,
+        Sdk::Rust,
+        Sdk::RustRing,
+        Sdk::Bun1,
+        Sdk::Bun2,
+        Sdk::Deno1,
+        Sdk::Deno2,
+    ];
+    for sdk in own {
         let plays =
             |session: &Session| session.name.contains("https") && session.name.contains(sdk.name());
         if sessions.iter().any(plays) {

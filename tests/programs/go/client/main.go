@@ -15,11 +15,11 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net/http"
 	"os"
 	"os/exec"
 	"sync"
 
+	"example/notes"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
@@ -75,11 +75,9 @@ func main() {
 	streamable := flag.String("http", "", "URL of a streamable HTTP server")
 	legacy := flag.String("sse", "", "URL of an HTTP+SSE server")
 	flag.Parse()
-	out, err := os.Create(*truth)
-	check(err)
-	notes := &notes{out: out}
+	notes := notes.Create(*truth)
 
-	tapped := &http.Client{Transport: roundTripper{notes}}
+	tapped := notes.Client()
 	var transport mcp.Transport
 	switch {
 	case *streamable != "":
@@ -114,7 +112,7 @@ func main() {
 	for _, step := range steps {
 		play(ctx, session, step)
 	}
-	notes.line(map[string]any{"done": true})
+	notes.Done()
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	if err := session.Close(); err != nil {
 		log.Print(err)

@@ -1,22 +1,36 @@
-package main
+// Package notes writes what a client sent and received to its truth file.
+package notes
 
 import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"log"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
 )
 
-// notes writes the truth file.
-type notes struct {
+// Notes writes the truth file.
+type Notes struct {
 	mutex sync.Mutex
 	out   *os.File
 }
 
-func (n *notes) line(record map[string]any) {
+// Create begins a truth file.
+func Create(path string) *Notes {
+	out, err := os.Create(path)
+	check(err)
+	return &Notes{out: out}
+}
+
+// Done ends the log.
+func (n *Notes) Done() {
+	n.line(map[string]any{"done": true})
+}
+
+func (n *Notes) line(record map[string]any) {
 	line, err := json.Marshal(record)
 	check(err)
 	n.mutex.Lock()
@@ -25,8 +39,8 @@ func (n *notes) line(record map[string]any) {
 	check(err)
 }
 
-// message notes JSON text that is a JSON-RPC message or a batch of them; other text is not noted.
-func (n *notes) message(direction string, text []byte) {
+// Message notes JSON text that is a JSON-RPC message or a batch of them; other text is not noted.
+func (n *Notes) Message(direction string, text []byte) {
 	var batch []json.RawMessage
 	if json.Unmarshal(text, &batch) != nil {
 		batch = []json.RawMessage{text}
@@ -40,25 +54,30 @@ func (n *notes) message(direction string, text []byte) {
 }
 
 // Write takes the lines of the SDK's logging transport.
-func (n *notes) Write(log []byte) (int, error) {
+func (n *Notes) Write(log []byte) (int, error) {
 	for line := range strings.Lines(string(log)) {
 		kind, text, _ := strings.Cut(line, ": ")
 		if direction, ok := map[string]string{"read": "received", "write": "sent"}[kind]; ok {
-			n.message(direction, []byte(text))
+			n.Message(direction, []byte(text))
 		}
 	}
 	return len(log), nil
 }
 
+// Client is an HTTP client whose messages are noted.
+func (n *Notes) Client() *http.Client {
+	return &http.Client{Transport: roundTripper{n}}
+}
+
 // roundTripper notes the messages of HTTP requests and responses.
-type roundTripper struct{ notes *notes }
+type roundTripper struct{ notes *Notes }
 
 func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.Body != nil {
 		body, err := io.ReadAll(request.Body)
 		check(err)
 		request.Body = io.NopCloser(bytes.NewReader(body))
-		r.notes.message("sent", body)
+		r.notes.Message("sent", body)
 	}
 	response, err := http.DefaultTransport.RoundTrip(request)
 	if err == nil {
@@ -71,7 +90,7 @@ func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 // body notes the messages of a response while the SDK reads it.
 type body struct {
 	io.ReadCloser
-	notes  *notes
+	notes  *Notes
 	stream bool
 	held   []byte
 	data   []byte
@@ -83,10 +102,19 @@ func (b *body) Read(into []byte) (int, error) {
 	if b.stream {
 		b.events()
 	} else if err != nil {
-		b.notes.message("received", b.held)
+		b.notes.Message("received", b.held)
 		b.held = nil
 	}
 	return read, err
+}
+
+// Close notes what was read of a response whose reader knew its end before the stream told.
+func (b *body) Close() error {
+	if !b.stream && len(b.held) > 0 {
+		b.notes.Message("received", b.held)
+		b.held = nil
+	}
+	return b.ReadCloser.Close()
 }
 
 // events notes what whole server-sent events carry.
@@ -101,8 +129,14 @@ func (b *body) events() {
 		if data, ok := bytes.CutPrefix(line, []byte("data:")); ok {
 			b.data = append(b.data, data...)
 		} else if len(line) == 0 {
-			b.notes.message("received", b.data)
+			b.notes.Message("received", b.data)
 			b.data = nil
 		}
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
 	}
 }
