@@ -246,11 +246,15 @@ pub(crate) fn disown(out: u64, back: u64) {
     let _ = OWNERS.remove(&at(back, end::READ));
 }
 
-/// Forgets a half session whose connection was closed: no library tells that its handle was freed.
+/// Forgets a session whose connection was closed: not every library tells that its handle was freed.
+///
+/// Not a whole one that is bound otherwise than by its records: the next call binds it anew.
 #[inline(always)]
 pub(crate) fn forget_closed(key: &Key, side: u8) {
     let Some(session) = find(key) else { return };
-    if session.binding == binding::NONE {
+    if session.binding == binding::NONE
+        || (session.is_half == 0 && session.binding != binding::RECORD)
+    {
         return;
     }
     let stream = session.streams[usize::from(side & 1)] ^ LAYER;

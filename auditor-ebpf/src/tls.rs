@@ -189,7 +189,7 @@ pub(crate) enum Kind {
 #[inline(always)]
 pub(crate) fn heard<const LOOP: bool>(call: &Call, side: u8, len: u64, kind: Kind) {
     let key = session::key(call.handle);
-    if kind == Kind::Half {
+    if kind != Kind::Go {
         session::forget_closed(&key, side);
     }
     let Some(thread) = session::thread_or_new() else {
