@@ -11,6 +11,8 @@ mod daemon;
 mod event;
 mod front;
 mod interaction;
+mod load;
+mod measure;
 mod objects;
 mod oneshot;
 mod process;
@@ -58,6 +60,9 @@ struct Arguments {
     /// Factor for every time limit
     #[arg(long, default_value_t = 1)]
     slow: u32,
+    /// Measure instead of testing
+    #[command(subcommand)]
+    measure: Option<measure::Measurement>,
     /// Sessions played at once
     #[arg(long, default_value_t = 3)]
     jobs: usize,
@@ -72,7 +77,12 @@ fn main() -> ExitCode {
         _ => {}
     }
     let arguments = Arguments::parse();
-    match run(&arguments).map(|failed| failed + contracts(&arguments)) {
+    let result = match (&arguments.measure, &arguments.auditor) {
+        (Some(measurement), Some(auditor)) => measurement.run(&arguments, auditor).map(|()| 0),
+        (Some(_), None) => Err(anyhow::anyhow!("a measurement needs --auditor")),
+        (None, _) => run(&arguments).map(|failed| failed + contracts(&arguments)),
+    };
+    match result {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -114,6 +124,9 @@ fn run(arguments: &Arguments) -> Result<usize> {
         Some(daemon) => oneshot::check(daemon, arguments, &certificates, limit)?,
         None => Vec::new(),
     };
+    if let Some(daemon) = &daemon {
+        calls.extend(load::check(daemon, arguments, &certificates, limit)?);
+    }
     let objects = match &daemon {
         Some(daemon) if arguments.only.as_ref().is_none_or(is_wanted) => {
             objects::check(daemon, limit * 2)?

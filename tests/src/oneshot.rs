@@ -19,41 +19,50 @@ use crate::{
     daemon::Daemon,
     event::Event,
     interaction::{Interaction, Status},
+    load::{Runtime, Target},
     process::{Running, free_port, wait_for},
-    programs::{Sdk, Transport, source, tool},
+    programs::{self, Sdk, Transport, source, tool},
+    scenarios,
     session::listening,
 };
 
-/// A program that makes one call.
+/// A program that makes one call, and the server that it calls.
 struct Client {
     name: &'static str,
-    /// Whether the plaintext of its TLS library is heard.
-    is_heard: bool,
+    server: Sdk,
     command: fn(&Call) -> Result<Command>,
 }
 
-const CLIENTS: [Client; 4] = [
-    Client {
-        name: "curl",
-        is_heard: true,
-        command: curl,
-    },
-    Client {
-        name: "pycurl",
-        is_heard: true,
-        command: pycurl,
-    },
-    Client {
-        name: "wget",
-        is_heard: true,
-        command: wget,
-    },
-    Client {
-        name: "gnutls_cli",
-        is_heard: true,
-        command: gnutls_cli,
-    },
+/// Every pair of them; the plaintext of all is heard, at both ends.
+const CLIENTS: [Client; 18] = [
+    with("curl", Sdk::Python2, curl),
+    with("pycurl", Sdk::Python2, pycurl),
+    with("wget", Sdk::Python2, wget),
+    with("gnutls_cli", Sdk::Python2, gnutls_cli),
+    with("python", Sdk::Python2, python_client),
+    with("node", Sdk::TypeScript2, node_client),
+    with("curl_http2", Sdk::McpGo, curl_http2),
+    with("go_http2", Sdk::McpGo, go_client),
+    with("gnutls_cli_tls12", Sdk::Python2, gnutls_cli_tls12),
+    with("python_tls12", Sdk::Python2, python_tls12),
+    with("node_tls12", Sdk::Python2, node_tls12),
+    with("go_tls12", Sdk::Python2, go_tls12),
+    with("curl_tls12", Sdk::TypeScript2, curl_tls12),
+    with("curl_tls12", Sdk::McpGo, curl_tls12),
+    with("curl_tls12", Sdk::Rust, curl_tls12),
+    with("curl_tls12", Sdk::RustRing, curl_tls12),
+    with("curl_tls12", Sdk::Bun2, curl_tls12),
+    with("curl_tls12", Sdk::Deno2, curl_tls12),
 ];
+
+const fn with(name: &'static str, server: Sdk, command: fn(&Call) -> Result<Command>) -> Client {
+    Client {
+        name,
+        server,
+        command,
+    }
+}
+
 /// Calls of each program, one after the other.
 const CALLS: u64 = 3;
 const HEADERS: [&str; 5] = [
@@ -74,6 +83,13 @@ struct Call {
 impl Call {
     fn url(&self) -> String {
         format!("https://127.0.0.1:{}/mcp", self.port)
+    }
+
+    fn target(&self) -> Target {
+        Target {
+            port: self.port,
+            authority: self.authority.clone(),
+        }
     }
 
     fn body(&self) -> String {
@@ -115,40 +131,59 @@ pub(crate) fn check(
     limit: Duration,
 ) -> Result<Vec<(String, Option<String>)>> {
     let is_wanted = |client: &&Client| {
+        let name = client.test_name();
+        let needs = |word: &String| ["tools", "python"].contains(&word.as_str());
+        let needs = |word: &String| needs(word) || scenarios::needs(&name, word);
         let only = arguments.only.as_ref();
-        only.is_none_or(|only| test_name(client.name).contains(only.as_str()))
+        only.is_none_or(|only| name.contains(only.as_str())) && !arguments.without.iter().any(needs)
     };
     let clients: Vec<_> = CLIENTS.iter().filter(is_wanted).collect();
-    let is_left_out = |word: &String| word == "tools" || word == "python";
-    if clients.is_empty() || arguments.without.iter().any(is_left_out) {
-        return Ok(Vec::new());
-    }
-    let port = free_port()?;
-    let mut server = Sdk::Python2.server(Transport::Http, port)?;
-    server.arg("--tls").arg(certificates.folder());
-    let log = arguments.folder.join("oneshot.log");
-    let server = listening(&mut server, &log, port, limit)?;
-    let mut call = Call {
-        port,
-        authority: std::fs::canonicalize(certificates.authority())?,
-        id: 0,
-    };
+    let mut servers: Vec<(Sdk, u16, Running)> = Vec::new();
     let mut results = Vec::new();
+    let authority = std::fs::canonicalize(certificates.authority())?;
+    let mut id = 0;
     for client in clients {
+        if !servers.iter().any(|(sdk, ..)| *sdk == client.server) {
+            let port = free_port()?;
+            let mut server = client.server.server(Transport::Http, port)?;
+            if !client.server.is_shared_library() {
+                daemon.meet(client.server.server(Transport::Stdio, 0)?, limit)?;
+            }
+            server.arg("--tls").arg(certificates.folder());
+            let log = arguments.folder.join("oneshot.log");
+            servers.push((
+                client.server,
+                port,
+                listening(&mut server, &log, port, limit)?,
+            ));
+        }
+        let Some((_, port, server)) = servers.iter().find(|(sdk, ..)| *sdk == client.server) else {
+            continue;
+        };
+        if client.name.starts_with("go") {
+            daemon.meet(programs::go("load")?, limit)?;
+        }
         let mut wrong = Vec::new();
         for _ in 0..CALLS {
-            call.id += 1;
+            id += 1;
+            let call = Call {
+                port: *port,
+                authority: authority.clone(),
+                id,
+            };
             let heard = heard(client, &call, server.pid(), daemon, limit);
             wrong.extend(heard.unwrap_or_else(|error| vec![format!("{error:#}")]));
         }
         let wrong = (!wrong.is_empty()).then(|| wrong.join("\n    "));
-        results.push((test_name(client.name), wrong));
+        results.push((client.test_name(), wrong));
     }
     Ok(results)
 }
 
-fn test_name(client: &str) -> String {
-    format!("oneshot_{client}_over_https")
+impl Client {
+    fn test_name(&self) -> String {
+        format!("oneshot_{}_to_{}_over_https", self.name, self.server.name())
+    }
 }
 
 /// Makes one call and tells what is wrong with the events of it.
@@ -168,7 +203,7 @@ fn heard(
         target: Some("echo".to_owned()),
         status: Status::Success,
         transport: "http".to_owned(),
-        client: Some(pid).filter(|_| client.is_heard),
+        client: Some(pid),
         server: Some(server),
     }];
     let id = expected[0].id.clone();
@@ -189,14 +224,12 @@ fn heard(
     let events = events()?;
     let mut lines = compare::differences(&expected, &events);
     lines.extend(compare::encryption(true, &events));
-    if client.is_heard {
-        lines.extend(events.iter().filter_map(unwitnessed));
-    }
+    lines.extend(events.iter().filter_map(unwitnessed));
     Ok(lines)
 }
 
 /// What is wrong when the client's own end was not heard.
-fn unwitnessed(event: &Event) -> Option<String> {
+pub(crate) fn unwitnessed(event: &Event) -> Option<String> {
     let witnesses = event.json.pointer("/unmapped/mcp/witnesses");
     let seen = witnesses.and_then(Value::as_array).is_some_and(|all| {
         let mut all = all.iter();
@@ -215,7 +248,7 @@ fn made(client: &Client, call: &Call, limit: Duration) -> Result<u32> {
     let mut running = Running::start(&mut command)?;
     // Open until the answer is there: gnutls-cli leaves when its input ends.
     let mut input = running.child().stdin.take().context("no standard input")?;
-    if client.name == "gnutls_cli" {
+    if client.name.starts_with("gnutls_cli") {
         input.write_all(call.text().as_bytes())?;
     }
     let output = running
@@ -226,8 +259,10 @@ fn made(client: &Client, call: &Call, limit: Duration) -> Result<u32> {
     let text = std::io::read_to_string(output)?;
     drop(input);
     running.wait(limit)?;
+    // The programs of `load` look at the answer themselves.
+    let is_told = text.starts_with(&format!("{} ", call.id));
     ensure!(
-        text.contains("\"result\"") && text.contains("hello"),
+        is_told || text.contains("\"result\"") && text.contains("hello"),
         "{} got no answer: {text}",
         client.name
     );
@@ -243,6 +278,27 @@ fn curl(call: &Call) -> Result<Command> {
         command.args(["--header", header]);
     }
     command.args(["--data-raw", &call.body(), &call.url()]);
+    Ok(command)
+}
+
+/// The command that makes one call by curl.
+pub(crate) fn curl_call(target: &Target, id: u64) -> Result<Command> {
+    curl(&Call {
+        port: target.port,
+        authority: target.authority.clone(),
+        id,
+    })
+}
+
+fn curl_http2(call: &Call) -> Result<Command> {
+    let mut command = curl(call)?;
+    command.arg("--http2");
+    Ok(command)
+}
+
+fn curl_tls12(call: &Call) -> Result<Command> {
+    let mut command = curl(call)?;
+    command.args(["--tls-max", "1.2"]);
     Ok(command)
 }
 
@@ -271,5 +327,53 @@ fn gnutls_cli(call: &Call) -> Result<Command> {
     command.arg(format!("--x509cafile={}", call.authority.display()));
     command.arg(format!("--port={}", call.port));
     command.arg("127.0.0.1");
+    Ok(command)
+}
+
+fn gnutls_cli_tls12(call: &Call) -> Result<Command> {
+    let mut command = gnutls_cli(call)?;
+    command.arg("--priority=NORMAL:-VERS-TLS1.3");
+    Ok(command)
+}
+
+fn python_client(call: &Call) -> Result<Command> {
+    Runtime::Python.client(&call.target(), 1, 1, call.id)
+}
+
+/// OpenSSL is told by its configuration.
+fn python_tls12(call: &Call) -> Result<Command> {
+    let configuration = call.authority.with_file_name("tls12.cnf");
+    std::fs::write(&configuration, TLS12)?;
+    let mut command = python_client(call)?;
+    command.env("OPENSSL_CONF", configuration);
+    Ok(command)
+}
+
+const TLS12: &str = "openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = limits
+[limits]
+MaxProtocol = TLSv1.2
+";
+
+fn node_client(call: &Call) -> Result<Command> {
+    Runtime::Node.client(&call.target(), 1, 1, call.id)
+}
+
+fn node_tls12(call: &Call) -> Result<Command> {
+    let mut command = node_client(call)?;
+    command.env("NODE_OPTIONS", "--tls-max-v1.2");
+    Ok(command)
+}
+
+fn go_client(call: &Call) -> Result<Command> {
+    Runtime::Go.client(&call.target(), 1, 1, call.id)
+}
+
+fn go_tls12(call: &Call) -> Result<Command> {
+    let mut command = go_client(call)?;
+    command.arg("tls12");
     Ok(command)
 }

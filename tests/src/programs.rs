@@ -83,6 +83,12 @@ impl Sdk {
         }
     }
 
+    /// Whether its TLS is a library that the auditor looks for when it starts.
+    pub(crate) fn is_shared_library(self) -> bool {
+        use Sdk::{Python1, Python2, TypeScript1, TypeScript2};
+        matches!(self, Python1 | Python2 | TypeScript1 | TypeScript2)
+    }
+
     /// The example client; the caller adds what it is to play.
     pub(crate) fn client(self) -> Result<Command> {
         let mut command = self.program("client")?;

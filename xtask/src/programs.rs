@@ -94,7 +94,7 @@ pub(crate) fn go() -> Result<PathBuf> {
         println!("building the Go programs");
         let mut go = command("go", ["build", "-trimpath", "-o"]);
         go.arg(folder).args(["./client", "./server"]);
-        go.args(["./mcpgo-client", "./mcpgo-server"]);
+        go.args(["./mcpgo-client", "./mcpgo-server", "./load"]);
         output(go.env("CGO_ENABLED", "0").current_dir(&sources)).map(drop)
     })
 }

@@ -47,16 +47,21 @@ pub(crate) fn all(without: &[String]) -> Vec<Session> {
     sessions.extend(gateways());
     let has_tools = !without.iter().any(|language| language == "tools");
     sessions.retain(|session| has_tools || !matches!(session.between, Between::Front(_)));
-    sessions.retain(|session| !without.iter().any(|language| needs(session, language)));
+    sessions.retain(|session| {
+        !without
+            .iter()
+            .any(|language| needs(&session.name, language))
+    });
     sessions
 }
 
-fn needs(session: &Session, language: &str) -> bool {
+/// Whether the test of this name needs the programs of a language.
+pub(crate) fn needs(name: &str, language: &str) -> bool {
     let runtimes: &[&str] = match language {
-        "typescript" => &["typescript", "bun", "deno"],
+        "typescript" => &["typescript", "bun", "deno", "node"],
         _ => &[language],
     };
-    runtimes.iter().any(|name| session.name.contains(name))
+    runtimes.iter().any(|runtime| name.contains(runtime))
 }
 
 fn example(client: Sdk, mode: &'static str, server: Sdk, transport: Transport) -> Session {
@@ -292,17 +297,8 @@ fn gateways() -> Vec<Session> {
 
 /// Lets the daemon see the programs that bring their own TLS before they talk.
 pub(crate) fn meet_programs(sessions: &[Session], daemon: &Daemon, limit: Duration) -> Result<()> {
-    let own = [
-        Sdk::Go,
-        Sdk::McpGo,
-        Sdk::Rust,
-        Sdk::RustRing,
-        Sdk::Bun1,
-        Sdk::Bun2,
-        Sdk::Deno1,
-        Sdk::Deno2,
-    ];
-    for sdk in own {
+    use Sdk::{Bun1, Bun2, Deno1, Deno2, Go, McpGo, Rust, RustRing};
+    for sdk in [Go, McpGo, Rust, RustRing, Bun1, Bun2, Deno1, Deno2] {
         let plays =
             |session: &Session| session.name.contains("https") && session.name.contains(sdk.name());
         if sessions.iter().any(plays) {
