@@ -6,6 +6,7 @@
 
 mod certificates;
 mod compare;
+mod containers;
 mod contract;
 mod daemon;
 mod event;
@@ -126,6 +127,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
     };
     if let Some(daemon) = &daemon {
         calls.extend(load::check(daemon, arguments, &certificates, limit)?);
+        calls.extend(containers::check(daemon, arguments, &certificates, limit)?);
     }
     let objects = match &daemon {
         Some(daemon) if arguments.only.as_ref().is_none_or(is_wanted) => {

@@ -1,6 +1,11 @@
 //! Many connections at once through one process at each end: none may be given to another, nearly all must be bound.
 
-use std::{collections::HashMap, path::Path, process::Stdio, time::Duration};
+use std::{
+    collections::HashMap,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -20,7 +25,7 @@ pub(crate) const PAIRS: [(Runtime, Runtime); 3] = [
     (Runtime::Go, Runtime::Python),
 ];
 /// Calls of each connection.
-const CALLS: usize = 3;
+pub(crate) const CALLS: usize = 3;
 
 /// What became of the calls.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -66,22 +71,45 @@ pub(crate) fn run(
         authority: std::fs::canonicalize(certificates.authority())?,
     };
     let first = u64::from(port) * 10_000;
-    let mut command = client.client(&target, connections, CALLS, first)?;
-    let mut running = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let told = told(client.client(&target, connections, CALLS, first)?, limit)?;
+    let answered = told.ports.len();
+    let made = connections * CALLS;
+    ensure!(answered == made, "{answered} of {made} calls were answered");
+    compared(&told, server.pid(), daemon, limit)
+}
+
+/// What a client told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// The client's process.
+    client: u32,
+    /// The port of the connection by the id of each call that was answered.
+    pub(crate) ports: HashMap<u64, u16>,
+}
+
+/// Runs a client to its end.
+pub(crate) fn told(mut client: Command, limit: Duration) -> Result<Told> {
+    let mut running = Running::start(client.stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let output = running.child().stdout.take().context("no output")?;
     let told = std::io::read_to_string(output)?;
     running.wait(limit)?;
-    let ports: HashMap<u64, u16> = told.lines().filter_map(id_and_port).collect();
-    ensure!(
-        ports.len() == connections * CALLS,
-        "{} of {} calls were answered",
-        ports.len(),
-        connections * CALLS
-    );
-    let (client, server) = (running.pid(), server.pid());
+    Ok(Told {
+        client: running.pid(),
+        ports: told.lines().filter_map(id_and_port).collect(),
+    })
+}
+
+/// Compares what a client told with the events.
+pub(crate) fn compared(
+    told: &Told,
+    server: u32,
+    daemon: &Daemon,
+    limit: Duration,
+) -> Result<Figures> {
+    let client = told.client;
     let figures = || -> Result<Figures> {
         Ok(judged(
-            &ports,
+            &told.ports,
             client,
             server,
             &daemon.events().of(&[client, server])?,
