@@ -55,9 +55,15 @@ mod tests {
             .collect();
         assert_eq!(found.len(), STACKS.len(), "{found:?}");
         assert!(
-            found.iter().all(|library| !library.sites.is_empty()),
+            found
+                .iter()
+                .all(|library| !library.sites.is_empty() || is_hopeless(library)),
             "{found:?}"
         );
+    }
+
+    fn is_hopeless(library: &crate::Library) -> bool {
+        matches!(library.refused, Some(crate::Refusal::Unhearable { .. }))
     }
 
     #[test]

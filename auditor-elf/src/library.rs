@@ -57,6 +57,10 @@ pub enum Stack {
     AwsLc,
     /// ring's encryption, mostly beneath rustls.
     Ring,
+    /// The TLS of a Java virtual machine.
+    Java,
+    /// NSS, as in Firefox.
+    Nss,
 }
 
 /// Why a stack that was recognised gets no probes.
@@ -83,6 +87,12 @@ pub enum Refusal {
         /// The function's name in the sources.
         function: &'static str,
         /// What was expected and not found.
+        why: &'static str,
+    },
+    /// No probe can hear it, whatever the file.
+    #[error("cannot be heard by probes: {why}")]
+    Unhearable {
+        /// What is in the way.
         why: &'static str,
     },
 }

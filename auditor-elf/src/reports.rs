@@ -134,7 +134,7 @@ fn references_to(name: u64, address: u64, code: &[u8]) -> Vec<u64> {
 }
 
 /// Where functions begin, at most [`REACH`] before a reference: what is called, or what a relocated pointer names.
-fn begins(image: &Image<'_>, references: &[u64]) -> BTreeSet<u64> {
+pub(crate) fn begins(image: &Image<'_>, references: &[u64]) -> BTreeSet<u64> {
     let pages = references
         .iter()
         .flat_map(|at| [(at / REACH).saturating_sub(1), at / REACH]);
@@ -145,20 +145,28 @@ fn begins(image: &Image<'_>, references: &[u64]) -> BTreeSet<u64> {
         .filter(near)
         .take(MAX_BEGINS)
         .collect();
-    for (address, code) in image.code() {
-        for at in memchr::memchr_iter(0xe8, code) {
-            let Some(distance) = code.get(at + 1..).and_then(<[u8]>::first_chunk) else {
-                continue;
-            };
-            let next = address.wrapping_add(at as u64 + 5);
-            let target = next.wrapping_add_signed(i32::from_le_bytes(*distance).into());
-            if near(&target) && found.len() <= MAX_BEGINS {
-                found.insert(target);
-            }
+    for (_, target) in calls(image) {
+        if near(&target) && found.len() <= MAX_BEGINS {
+            found.insert(target);
         }
     }
     found.retain(|begin| image.before(*begin).is_some_and(ends_a_function));
     found
+}
+
+/// What looks like a call: its place, and what it calls. Bytes within other instructions look so, too.
+pub(crate) fn calls(image: &Image<'_>) -> impl Iterator<Item = (u64, u64)> {
+    image.code().flat_map(|(address, code)| {
+        memchr::memchr_iter(0xe8, code).filter_map(move |at| {
+            let distance = code.get(at + 1..).and_then(<[u8]>::first_chunk)?;
+            let place = address.wrapping_add(at as u64);
+            let next = place.wrapping_add(5);
+            Some((
+                place,
+                next.wrapping_add_signed(i32::from_le_bytes(*distance).into()),
+            ))
+        })
+    })
 }
 
 /// Whether code could end so: by a return, a jump, a call that never returns, a trap, or what fills gaps.

@@ -4,7 +4,10 @@ mod awslc;
 mod boringssl;
 mod gnutls;
 mod go;
+mod java;
+mod nss;
 mod openssl;
+mod openssl_unnamed;
 mod ring;
 
 use crate::{Library, fuzz::Elf, image::Image};
@@ -13,13 +16,16 @@ use crate::{Library, fuzz::Elf, image::Image};
 type Recognise = fn(&Image<'_>) -> Option<Library>;
 
 /// All that are known.
-pub(crate) const STACKS: [Recognise; 6] = [
+pub(crate) const STACKS: [Recognise; 9] = [
     openssl::recognise,
+    openssl_unnamed::recognise,
     go::recognise,
     gnutls::recognise,
     boringssl::recognise,
     awslc::recognise,
     ring::recognise,
+    java::recognise,
+    nss::recognise,
 ];
 
 /// Two small files that hold every stack: one with symbols, one without.
@@ -27,7 +33,10 @@ pub(crate) fn samples() -> [Vec<u8>; 2] {
     let (mut named, mut stripped) = (Elf::new(), Elf::new());
     openssl::sample(&mut named);
     gnutls::sample(&mut named);
+    java::sample(&mut named);
+    nss::sample(&mut named);
     go::sample(&mut stripped);
+    openssl_unnamed::sample(&mut stripped);
     boringssl::sample(&mut stripped);
     awslc::sample(&mut stripped);
     ring::sample(&mut stripped);

@@ -1,6 +1,6 @@
 //! OpenSSL and its descendants BoringSSL and LibreSSL, where the functions of their interface have symbols.
 //!
-//! Does not find stripped copies that export nothing.
+//! Stripped copies that export nothing are found by `openssl_unnamed`.
 //!
 //! What lies beneath what, so that no byte is heard twice:
 //! - OpenSSL: `SSL_write`, `SSL_write_ex`, `SSL_write_ex2` (3.3+) and `BIO_f_ssl` end in the local
@@ -190,6 +190,11 @@ fn version(image: &Image<'_>, stack: Stack) -> Option<String> {
     texts(image.bytes(), own)
         .next()
         .or_else(|| texts(image.dynamic_names(), "OPENSSL_").max())
+}
+
+/// The library's own wording, where it is in the file.
+pub(super) fn own_version(image: &Image<'_>) -> Option<String> {
+    texts(image.bytes(), "OpenSSL ").next()
 }
 
 /// The printable texts in `bytes` that begin with `prefix` and a version of three numbers.
