@@ -77,6 +77,9 @@ pub mod flag {
     pub const UNBOUND: u8 = 128;
 }
 
+/// Difference between the key of a TCP stream and that of the plaintext on it.
+pub const LAYER: u64 = 0x5bd1_e995_9e37_79b9;
+
 /// Begins every record.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

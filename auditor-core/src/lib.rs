@@ -6,7 +6,7 @@
 //! ring bytes ─record─> Record ─stream─> Chunk ─wire─> Message ─mcp─> Interaction ─audit─> AuditEvent
 //! ```
 //!
-//! [`Pipeline`] joins them; the caller brings records, the time, and what it knows of processes.
+//! Beside them [`tls`] watches what is encrypted and not heard. [`Pipeline`] joins them; the caller brings records, the time, and what it knows of processes.
 
 pub mod audit;
 pub mod key;
@@ -15,6 +15,7 @@ mod pipeline;
 pub mod record;
 mod settle;
 pub mod stream;
+pub mod tls;
 pub mod wire;
 
 pub use pipeline::{Limits, Pipeline, Processes, Totals};

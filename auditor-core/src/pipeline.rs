@@ -4,17 +4,21 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    net::SocketAddr,
     ops::Range,
     sync::Arc,
 };
 
+use auditor_common::record::{flag, object};
+
 use crate::{
-    audit::{AuditEvent, Auditor, Process, Seen, Settings, World},
+    audit::{AuditEvent, Auditor, Party, Process, Seen, Settings, World},
     key::{ChannelId, ProcessKey, Side, Time},
-    mcp::{self, Sessions},
-    record::Record,
+    mcp::{self, Kind, Sessions},
+    record::{Header, Record},
     settle::Settle,
     stream::{self, Channel, Content, Revocation, Streams},
+    tls::{Hints, Obstacle, Watch},
     wire::{self, Item, Wire},
 };
 
@@ -32,6 +36,10 @@ pub trait Processes {
     /// Whether more will be known of a process in a moment.
     fn is_learning(&self, _process: ProcessKey) -> bool {
         false
+    }
+    /// Why TLS of a process is not heard, on a connection that began at `begun`; `None` while that is being found out.
+    fn tls_obstacle(&self, _process: ProcessKey, _begun: Time) -> Option<Obstacle> {
+        Some(Obstacle::default())
     }
 }
 
@@ -69,6 +77,7 @@ pub struct Pipeline {
     sessions: Sessions,
     settle: Settle,
     auditor: Auditor,
+    watch: Watch,
     revocations: Vec<Revocation>,
     totals: Totals,
 }
@@ -87,7 +96,7 @@ struct View<'a, P> {
 
 impl Pipeline {
     /// Creates the pipeline.
-    pub fn new(limits: Limits, settings: Settings, bodies: bool) -> Self {
+    pub fn new(limits: Limits, settings: Settings, hints: Hints, bodies: bool) -> Self {
         Self {
             limits,
             streams: Streams::new(limits.stream),
@@ -96,6 +105,7 @@ impl Pipeline {
             sessions: Sessions::new(limits.mcp, bodies),
             settle: Settle::default(),
             auditor: Auditor::new(settings),
+            watch: Watch::new(hints),
             revocations: Vec::new(),
             totals: Totals::default(),
         }
@@ -107,18 +117,20 @@ impl Pipeline {
             Record::Data(header, payload) => {
                 self.totals.records += 1;
                 self.totals.bytes += payload.len() as u64;
+                if header.object == object::TLS {
+                    let is_unbound = header.flags & flag::UNBOUND != 0;
+                    self.watch
+                        .handle_plaintext(header.stream, is_unbound, process(header), time);
+                }
                 self.streams.handle_data(header, payload, time);
             }
             Record::Object(header, object) => self.streams.handle_object(header, object, time),
             Record::End(header) => self.streams.handle_end(header, time),
-            Record::Bind(header, bind) => self.streams.handle_bind(header, bind, time),
-            Record::Exit(header) => {
-                let key = ProcessKey {
-                    pid: header.tgid,
-                    start: header.start,
-                };
-                self.sessions.handle_exit(key, time);
+            Record::Bind(header, bind) => {
+                self.watch.handle_bind(header.stream, bind.stream);
+                self.streams.handle_bind(header, bind, time);
             }
+            Record::Exit(header) => self.sessions.handle_exit(process(header), time),
             Record::Mapped(_) | Record::Fork(..) | Record::Exec(..) | Record::Cgroup { .. } => {
                 return;
             }
@@ -141,6 +153,8 @@ impl Pipeline {
             processes,
         };
         self.sessions.handle_timeout(now, &view);
+        self.watch.handle_timeout(now, processes);
+        self.pass_unheard();
         self.pass_interactions(now, processes);
         let view = View {
             streams: &self.streams,
@@ -167,6 +181,8 @@ impl Pipeline {
         self.pass_on(now, processes);
         self.flush_gaps(Time(u64::MAX), processes);
         self.sessions.handle_shutdown(now);
+        self.watch.handle_shutdown(now, processes);
+        self.pass_unheard();
         self.pass_interactions(now, processes);
         let view = View {
             streams: &self.streams,
@@ -183,6 +199,7 @@ impl Pipeline {
             self.streams.poll_timeout(),
             self.sessions.poll_timeout(),
             self.settle.poll_timeout(),
+            self.watch.poll_timeout(),
         ];
         times.into_iter().flatten().min()
     }
@@ -196,7 +213,20 @@ impl Pipeline {
             streams: &self.streams,
             processes,
         };
-        Some(self.auditor.audit(interaction, &view, now))
+        let event = self.auditor.audit(interaction, &view, now);
+        if event.interaction.kind != Kind::Gap {
+            let process = |party: &Party| party.actor.map(|actor| actor.process);
+            let speakers = [process(&event.client), process(&event.server)];
+            self.watch.handle_speakers(speakers, server(&event), now);
+        }
+        Some(event)
+    }
+
+    /// The next process of which is to be found out soon which TLS libraries it has: see
+    /// [`Processes::tls_obstacle`].
+    #[must_use]
+    pub fn poll_question(&mut self) -> Option<ProcessKey> {
+        self.watch.poll_question()
     }
 
     /// The next stream that is not worth copying.
@@ -228,6 +258,11 @@ impl Pipeline {
     /// Chunks to messages, messages to interactions.
     fn pass_on(&mut self, now: Time, processes: &impl Processes) {
         while let Some(chunk) = self.streams.poll_chunk() {
+            if self.watch.wants(&chunk)
+                && let Some(place) = self.streams.place(&chunk)
+            {
+                self.watch.handle_chunk(&chunk, place, processes);
+            }
             let lane = self.lanes.entry(chunk.channel).or_insert_with(|| Lane {
                 wire: Wire::new(chunk.channel, self.limits.wire),
                 has_messages: false,
@@ -283,6 +318,13 @@ impl Pipeline {
         }
     }
 
+    /// Connections that were not heard to interactions.
+    fn pass_unheard(&mut self) {
+        while let Some(unheard) = self.watch.poll() {
+            self.sessions.handle_unheard(unheard);
+        }
+    }
+
     fn pass_interactions(&mut self, now: Time, processes: &impl Processes) {
         let view = View {
             streams: &self.streams,
@@ -292,6 +334,22 @@ impl Pipeline {
             self.settle.push(interaction, now, &view);
         }
     }
+}
+
+fn process(header: &Header) -> ProcessKey {
+    ProcessKey {
+        pid: header.tgid,
+        start: header.start,
+    }
+}
+
+/// Where the server of an event listens, for TCP.
+fn server(event: &AuditEvent) -> Option<SocketAddr> {
+    let socket = event.channel.as_ref()?.socket?;
+    Some(match event.interaction.session.client_side {
+        Side::A => socket.b,
+        Side::B => socket.a,
+    })
 }
 
 impl<P: Processes> World for View<'_, P> {

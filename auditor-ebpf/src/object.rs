@@ -24,8 +24,7 @@ const TTY_MAJORS: core::ops::RangeInclusive<u32> = 4..=143;
 /// Majors of pty slaves: 136 to 143.
 const PTS_MAJORS: core::ops::RangeInclusive<u32> = 136..=143;
 
-/// Difference between the key of a TCP stream and that of the plaintext on it.
-pub(crate) const LAYER: u64 = 0x5bd1_e995_9e37_79b9;
+pub(crate) use auditor_common::record::LAYER;
 
 /// A stream, and the object behind it.
 #[derive(Clone, Copy)]

@@ -18,6 +18,8 @@ use super::{
 use crate::{
     key::{Actor, Time},
     mcp::{Direction, Interaction, Part, Stage},
+    stream::{Channel, ChannelKind},
+    tls::Unheard,
     wire::Gap,
 };
 
@@ -46,7 +48,11 @@ impl Auditor {
     /// Makes the event of an interaction. `now` is the time it is logged at.
     pub fn audit(&mut self, interaction: Interaction, world: &impl World, now: Time) -> AuditEvent {
         self.sequence += 1;
-        let gap = interaction.gap.as_ref().map(|gap| seen_around(gap, world));
+        let part = interaction
+            .gap
+            .as_ref()
+            .filter(|_| interaction.unheard.is_none());
+        let gap = part.map(|gap| seen_around(gap, world));
         let request = interaction
             .request
             .as_ref()
@@ -65,6 +71,9 @@ impl Auditor {
         let reader = || reader_before(interaction.request.as_ref()?, world);
         let answerer = answered.writer.or(asked.reader).or_else(reader);
         let answerer = answerer.or(answers.writer).or(asks.reader);
+        let unheard = interaction.unheard.as_deref();
+        let asker = asker.or_else(|| unheard?.client);
+        let answerer = answerer.or_else(|| unheard?.server);
         let hop = self.link(&interaction, asker, answerer, now);
         let (asker, answerer) = (party(asker, world), party(answerer, world));
         let (client, server) = match interaction.direction {
@@ -93,7 +102,8 @@ impl Auditor {
         let channel = channel
             .map(|part| part.channel)
             .or_else(|| interaction.gap.as_ref().map(|gap| gap.channel))
-            .and_then(|id| world.channel(id));
+            .and_then(|id| world.channel(id))
+            .or_else(|| interaction.unheard.as_deref().map(connection));
         let session_hash = interaction
             .session
             .mcp_session_id
@@ -156,6 +166,18 @@ impl Auditor {
         self.hashes.insert(secret.to_owned(), Arc::clone(&hash));
         hash
     }
+}
+
+/// A TLS connection whose channel may be forgotten by now.
+fn connection(unheard: &Unheard) -> Arc<Channel> {
+    Arc::new(Channel {
+        id: unheard.channel,
+        kind: ChannelKind::Tcp,
+        inode: None,
+        peer_inode: None,
+        socket: unheard.socket,
+        tls: None,
+    })
 }
 
 /// Who read the byte before a message, for a message that was not read yet: its session has one reader.

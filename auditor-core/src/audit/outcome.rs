@@ -52,6 +52,9 @@ pub(super) fn status_detail(interaction: &Interaction) -> Option<&'static str> {
         return Some("no answer yet");
     }
     match (&interaction.kind, &interaction.outcome) {
+        (Kind::Gap, _) if interaction.unheard.is_some() => {
+            Some("a TLS connection that may carry MCP was not heard")
+        }
         (Kind::Gap, _) => Some("bytes of an MCP channel were not captured"),
         (_, Outcome::Pending | Outcome::Success) => None,
         (_, Outcome::InputRequired) => Some("the server asks for more input"),
@@ -87,6 +90,7 @@ pub(super) fn gap_cause(cause: GapCause) -> &'static str {
         GapCause::Unheard => "unheard",
         GapCause::Bound => "bound",
         GapCause::Undecodable => "undecodable",
+        GapCause::TlsUnheard => "tls_unheard",
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     key::Side,
-    mcp::{Direction, Kind, Outcome, Part},
+    mcp::{Direction, Interaction, Kind, Outcome, Part},
 };
 
 /// The width lines aim at.
@@ -43,7 +43,7 @@ impl AuditEvent {
         );
         out.push_str("  ");
         let mut what = match (interaction.kind, &interaction.method) {
-            (Kind::Gap, _) => String::from("gap"),
+            (Kind::Gap, _) => gap(interaction),
             (_, Some(method)) => method.clone(),
             (_, None) => format!("answer {}", interaction.rpc_id.as_deref().unwrap_or("?")),
         };
@@ -82,6 +82,15 @@ impl AuditEvent {
         };
         paint.put(out, colour, &ended);
     }
+}
+
+/// What is missing; of a connection that was not heard, the server's name.
+fn gap(interaction: &Interaction) -> String {
+    let name = interaction
+        .unheard
+        .as_ref()
+        .and_then(|unheard| unheard.server_name.as_deref());
+    name.map_or_else(|| String::from("gap"), |name| format!("gap {name}"))
 }
 
 const DIM: &str = "\x1b[2m";

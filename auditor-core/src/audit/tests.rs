@@ -121,6 +121,7 @@ pub(crate) fn call() -> Interaction {
         response: Some(part(2, 12, 48_213)),
         outcome: Outcome::Success,
         gap: None,
+        unheard: None,
     }
 }
 

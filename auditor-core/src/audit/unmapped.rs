@@ -14,6 +14,7 @@ use crate::{
     key::{ChannelId, ProcessKey},
     mcp::{Direction, Kind, Part, Peer, Transport},
     stream::Binding,
+    tls::{Basis, Moved, Obstacle},
 };
 
 /// OCSF's place for what it has no field for.
@@ -31,11 +32,11 @@ struct Mcp<'a> {
     id: Option<&'a str>,
     target: Option<&'a str>,
     protocol_version: Option<&'a str>,
-    transport: &'static str,
+    transport: Option<&'static str>,
     encrypted: bool,
     binding: Option<BindingView>,
     channel: Option<Shown<ChannelId>>,
-    session: Shown<SessionUid<'a>>,
+    session: Option<Shown<SessionUid<'a>>>,
     session_id_hash: Option<&'a str>,
     client: Option<Side<'a>>,
     server: Option<Side<'a>>,
@@ -50,6 +51,7 @@ struct Mcp<'a> {
     time_ns: u64,
     end_time_ns: Option<u64>,
     gap: Option<Gap>,
+    tls: Option<Unheard<'a>>,
 }
 
 struct SessionUid<'a>(&'a str, u64);
@@ -190,10 +192,83 @@ impl HopView {
 
 #[derive(Serialize)]
 struct Gap {
-    range: [u64; 2],
-    bytes_lost: u64,
+    range: Option<[u64; 2]>,
+    bytes_lost: Option<u64>,
     discarded: u64,
     cause: &'static str,
+}
+
+/// A TLS connection that was not heard.
+#[derive(Serialize)]
+struct Unheard<'a> {
+    server_name: Option<&'a str>,
+    protocols: &'a [String],
+    version: Option<&'static str>,
+    handshake_seen: bool,
+    application_data: Option<bool>,
+    basis: List<Codes<'a>>,
+    client: Option<Why<'a>>,
+    server: Option<Why<'a>>,
+    connections: u32,
+}
+
+/// Why an end was not heard.
+#[derive(Serialize)]
+struct Why<'a> {
+    reason: &'static str,
+    mend: &'static str,
+    stack: Option<&'a str>,
+    file: Option<&'a str>,
+    detail: Option<&'a str>,
+}
+
+#[derive(Clone)]
+struct Codes<'a>(std::slice::Iter<'a, Basis>);
+
+impl Iterator for Codes<'_> {
+    type Item = &'static str;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|basis| basis.code())
+    }
+}
+
+fn unheard(told: &crate::tls::Unheard) -> Unheard<'_> {
+    Unheard {
+        server_name: told.server_name.as_deref(),
+        protocols: &told.protocols,
+        version: told.version.and_then(tls_version),
+        handshake_seen: told.has_handshake,
+        application_data: match told.moved {
+            Moved::Yes => Some(true),
+            Moved::No => Some(false),
+            Moved::Unknown => None,
+        },
+        basis: List(Codes(told.basis.iter())),
+        client: told.client_obstacle.as_ref().map(why),
+        server: told.server_obstacle.as_ref().map(why),
+        connections: told.connections,
+    }
+}
+
+fn why(obstacle: &Obstacle) -> Why<'_> {
+    Why {
+        reason: obstacle.reason.code(),
+        mend: obstacle.reason.mend(),
+        stack: obstacle.stack.as_deref(),
+        file: obstacle.file.as_deref(),
+        detail: obstacle.detail.as_deref(),
+    }
+}
+
+fn tls_version(version: u16) -> Option<&'static str> {
+    Some(match version {
+        0x301 => "1.0",
+        0x302 => "1.1",
+        0x303 => "1.2",
+        0x304 => "1.3",
+        _ => return None,
+    })
 }
 
 fn tls(event: &AuditEvent) -> Option<Binding> {
@@ -212,6 +287,7 @@ impl<'a> Unmapped<'a> {
             .map(|part| part.channel)
             .or_else(|| interaction.gap.as_ref().map(|gap| gap.channel));
         let level = event.settings.level;
+        let is_heard = interaction.unheard.is_none();
         Self {
             mcp: Mcp {
                 kind: kind(interaction.kind),
@@ -228,11 +304,11 @@ impl<'a> Unmapped<'a> {
                 id: interaction.rpc_id.as_deref(),
                 target: interaction.target.as_deref(),
                 protocol_version: interaction.protocol_version.as_deref(),
-                transport: transport(session.transport),
-                encrypted: tls(event).is_some(),
+                transport: is_heard.then(|| transport(session.transport)),
+                encrypted: !is_heard || tls(event).is_some(),
                 binding: tls(event).map(binding),
                 channel: channel.map(Shown),
-                session: Shown(SessionUid(&event.settings.run, session.id)),
+                session: is_heard.then(|| Shown(SessionUid(&event.settings.run, session.id))),
                 session_id_hash: event.session_hash.as_deref(),
                 client: side(&event.client),
                 server: side(&event.server),
@@ -253,11 +329,12 @@ impl<'a> Unmapped<'a> {
                 time_ns: event.time().0,
                 end_time_ns: event.end_time().map(|time| time.0),
                 gap: interaction.gap.as_ref().map(|gap| Gap {
-                    range: [gap.range.start, gap.range.end],
-                    bytes_lost: gap.range.end.saturating_sub(gap.range.start),
+                    range: is_heard.then_some([gap.range.start, gap.range.end]),
+                    bytes_lost: is_heard.then_some(gap.range.end.saturating_sub(gap.range.start)),
                     discarded: gap.discarded,
                     cause: outcome::gap_cause(gap.cause),
                 }),
+                tls: interaction.unheard.as_deref().map(unheard),
             },
         }
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     key::{Actor, ChannelId, Side, Time},
+    tls::Unheard,
     wire::{Gap, HttpHead},
 };
 
@@ -44,6 +45,8 @@ pub struct Interaction {
     pub outcome: Outcome,
     /// For [`Kind::Gap`]: what is missing.
     pub gap: Option<Gap>,
+    /// For the gap that is a whole TLS connection: what is known of it.
+    pub unheard: Option<Arc<Unheard>>,
 }
 
 /// Numbers interactions within one run of the daemon.

@@ -8,12 +8,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     budget::{Budget, Share},
-    interaction::{Failure, Interaction, InteractionId, Kind, LostCause, Outcome, Session, Stage},
+    interaction::{
+        Failure, Interaction, InteractionId, Kind, LostCause, Outcome, Session, Stage, Transport,
+    },
     limits::Limits,
     message::{Parsed, Shape},
     session::{Asker, Key},
 };
-use crate::{key::Time, wire::Gap};
+use crate::{key::Time, stream::GapCause, tls::Unheard, wire::Gap};
 use std::sync::Arc;
 
 /// An interaction that waits for its answer.
@@ -150,6 +152,31 @@ impl OpenTable {
         self.ready.push_back(interaction);
     }
 
+    /// Reports a TLS connection that was not heard: a gap of unknown size.
+    pub(super) fn unheard(&mut self, unheard: Unheard) {
+        let session = Session {
+            id: 0,
+            transport: Transport::Tcp,
+            client_side: unheard.client_side,
+            mcp_session_id: None,
+            protocol_version: None,
+            client_info: None,
+            server_info: None,
+        };
+        let direction = super::Direction::ClientToServer;
+        let mut interaction = blank(self.number(), Kind::Gap, &Arc::new(session), direction);
+        interaction.gap = Some(Gap {
+            channel: unheard.channel,
+            from: unheard.client_side,
+            range: 0..0,
+            discarded: 0,
+            cause: GapCause::TlsUnheard,
+            time: unheard.begun,
+        });
+        interaction.unheard = Some(Arc::new(unheard));
+        self.ready.push_back(interaction);
+    }
+
     /// Takes an interaction out, to be finished with [`finish`](Self::finish).
     pub(super) fn take(&mut self, id: InteractionId) -> Option<Open> {
         self.open.remove(&id)
@@ -233,6 +260,7 @@ fn blank(
         response: None,
         outcome: Outcome::Pending,
         gap: None,
+        unheard: None,
     }
 }
 

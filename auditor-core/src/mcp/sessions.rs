@@ -24,6 +24,7 @@ use crate::{
     audit::World,
     key::{ChannelId, ProcessKey, Time},
     stream::{Channel, ChannelKind, EndCause, GapCause},
+    tls::Unheard,
     wire::{Framing, Gap, Item, Message},
 };
 
@@ -124,6 +125,11 @@ impl Sessions {
             }
             Item::Quiet { .. } => {}
         }
+    }
+
+    /// Takes a TLS connection that may carry MCP and was not heard.
+    pub(crate) fn handle_unheard(&mut self, unheard: Unheard) {
+        self.open.unheard(unheard);
     }
 
     /// Notes that a process ended. What it had written is still waited for a while.

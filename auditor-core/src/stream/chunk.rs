@@ -114,6 +114,8 @@ pub enum GapCause {
     Bound,
     /// They are encoded in a way that is not known here, or not as their head says.
     Undecodable,
+    /// A TLS connection whose plaintext is not seen.
+    TlsUnheard,
 }
 
 /// Why a direction ended.

@@ -23,6 +23,7 @@ use crate::{
     audit::Seen,
     key::{Actor, ChannelId, ProcessKey, Side, Time},
     record::{Header, Object},
+    tls::Place,
 };
 
 /// Bounds of the stage.
@@ -334,6 +335,19 @@ impl Streams {
                 || is_seen_twice((writers, readers))
                 || testimony(from.other()).is_some_and(is_seen_twice),
         }
+    }
+
+    /// Where a chunk of a TCP connection was seen; `None` on anything else.
+    pub(crate) fn place(&self, chunk: &Chunk) -> Option<Place> {
+        let entry = self.channels.get(&chunk.channel)?;
+        let is_tcp = entry.channel.kind == ChannelKind::Tcp && entry.channel.tls.is_none();
+        let (writers, readers) = self.testimony(entry, chunk.from).filter(|_| is_tcp)?;
+        Some(Place {
+            socket: entry.channel.socket,
+            streams: entry.keys,
+            writer: writers.who(chunk.pos),
+            reader: readers.who(chunk.pos),
+        })
     }
 
     /// The only processes that were seen at the ends of a direction of which records were lost.
