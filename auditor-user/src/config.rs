@@ -3,6 +3,7 @@
 use std::{fs, net::SocketAddr, path::Path};
 
 use anyhow::{Context as _, Result, bail};
+use auditor_core::tls::Hints;
 use serde::Deserialize;
 
 /// Everything that can be configured. `docs/config.example.toml` explains each key.
@@ -15,6 +16,32 @@ pub(crate) struct Config {
     pub(crate) ring_bytes: u32,
     /// Where metrics are served for Prometheus; loopback only.
     pub(crate) metrics: Option<SocketAddr>,
+    /// Where MCP is spoken.
+    pub(crate) mcp: Mcp,
+}
+
+/// What the operator knows of where MCP is spoken.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Mcp {
+    /// Names of servers.
+    pub(crate) server_names: Vec<String>,
+    /// Ports of servers.
+    pub(crate) server_ports: Vec<u16>,
+}
+
+impl Mcp {
+    /// In the words of the pipeline.
+    pub(crate) fn hints(&self) -> Hints {
+        Hints {
+            names: self
+                .server_names
+                .iter()
+                .map(|name| name.to_lowercase())
+                .collect(),
+            ports: self.server_ports.clone(),
+        }
+    }
 }
 
 impl Default for Config {
@@ -23,6 +50,7 @@ impl Default for Config {
             message_limit: 16 << 20,
             ring_bytes: auditor_common::limit::RING_BYTES,
             metrics: None,
+            mcp: Mcp::default(),
         }
     }
 }
@@ -70,7 +98,9 @@ mod tests {
             .map(|line| line.strip_prefix("#! ").unwrap_or(line))
             .collect::<Vec<_>>()
             .join("\n");
-        assert!(Config::parse(&all).unwrap().metrics.is_some());
+        let all = Config::parse(&all).unwrap();
+        assert!(all.metrics.is_some());
+        assert!(!all.mcp.server_names.is_empty() && !all.mcp.server_ports.is_empty());
     }
 
     #[test]

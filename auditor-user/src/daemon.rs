@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use auditor_core::{
     Limits, Pipeline,
     audit::Level,
-    key::Time,
-    record::{self, Record},
+    key::{ProcessKey, Time},
+    record::{self, Header, Record},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -25,6 +25,7 @@ use crate::{
     metrics::{self, Metrics},
     output::Output,
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
+    tls::{FileKey, Knowledge},
     workload::{Cgroups, Hasher, Table},
 };
 
@@ -108,13 +109,16 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         );
     }
     let mut capture = capture::start(ring).context("cannot start the capture thread")?;
-    enroller.enroll_present();
+    enroller.enroll_present(options.data_dir.as_deref());
+    let stacks = enroller.stacks();
     let enrolment = enroller
         .start()
         .context("cannot start the enrolment thread")?;
     let hasher = Hasher::start().context("cannot start the hashing thread")?;
     let mut table = Table::new(clock.boot, Cgroups::of_host(), Some(hasher));
     table.fill();
+    let knowledge = Knowledge::start(stacks, clock.now().since(clock.boot));
+    table.set_tls(knowledge.context("cannot start the thread that looks at processes")?);
     let recording = options
         .record
         .as_deref()
@@ -159,7 +163,11 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     let now = daemon.clock.now();
     let counts = kernel.counts().unwrap_or_default();
     daemon.take_losses(&kernel, counts, now);
+    let enrolment = daemon.enrolment.take();
     let summary = daemon.finish(counts, now)?;
+    if let Some(enrolment) = enrolment {
+        enrolment.stop();
+    }
     Ok(summary)
 }
 
@@ -223,7 +231,8 @@ impl Daemon {
             .channel
             .max(options.config.message_limit.saturating_mul(2));
         let has_bodies = options.level != Level::Metadata;
-        let pipeline = Pipeline::new(limits, host::settings(options.level), has_bodies);
+        let hints = options.config.mcp.hints();
+        let pipeline = Pipeline::new(limits, host::settings(options.level), hints, has_bodies);
         Self {
             pipeline,
             table,
@@ -298,19 +307,31 @@ impl Daemon {
                 self.table.ensure(header)
             }
             Record::Bind(..) => {}
-            Record::Mapped(header) => self.enroll(Request::Mapping {
-                pid: header.tgid,
-                address: header.pos,
-                file: (header.stream, header.generation),
-            }),
+            Record::Mapped(header) => self.enroll(
+                Request::Mapping {
+                    pid: header.tgid,
+                    address: header.pos,
+                    file: FileKey {
+                        inode: header.stream,
+                        device: header.generation,
+                    },
+                },
+                header,
+            ),
             Record::Fork(header, birth) => self.table.handle_fork(header, birth),
             Record::Exec(header, exec, strings) => {
                 self.table.handle_exec(header, exec, strings);
-                self.enroll(Request::Program {
-                    pid: header.tgid,
-                    file: (exec.inode, u64::from(exec.device)),
-                    path: strings.path(),
-                });
+                self.enroll(
+                    Request::Program {
+                        pid: header.tgid,
+                        file: FileKey {
+                            inode: exec.inode,
+                            device: exec.device.into(),
+                        },
+                        path: strings.path(),
+                    },
+                    header,
+                );
             }
             Record::Exit(header) => self.table.handle_exit(header, time),
             Record::Cgroup { id, path, .. } => self.table.handle_cgroup(*id, path),
@@ -319,7 +340,17 @@ impl Daemon {
     }
 
     /// Has a file searched for TLS stacks.
-    fn enroll(&mut self, request: Request) {
+    fn enroll(&mut self, request: Request, header: &Header) {
+        let (Request::Program { file, .. } | Request::Mapping { file, .. }) = &request else {
+            return;
+        };
+        if let Some(tls) = self.table.tls() {
+            let process = ProcessKey {
+                pid: header.tgid,
+                start: header.start,
+            };
+            tls.note_first(process, *file);
+        }
         if let Some(enrolment) = &self.enrolment
             && !enrolment.request(request)
         {
@@ -331,6 +362,12 @@ impl Daemon {
     fn handle_timeout(&mut self) {
         let now = self.clock.time(self.reached);
         self.table.take_hashes();
+        if let Some(tls) = self.table.tls() {
+            while let Some(process) = self.pipeline.poll_question() {
+                tls.ask(process);
+            }
+            tls.take_answers();
+        }
         self.pipeline.handle_timeout(now, &self.table);
         self.write_events(self.clock.now());
     }

@@ -9,6 +9,7 @@ mod host;
 mod metrics;
 mod output;
 mod probe;
+mod tls;
 mod workload;
 
 use std::{io::IsTerminal as _, process::ExitCode};

@@ -1,75 +1,82 @@
-//! Enrolment: finds TLS stacks in the files that processes execute, and puts probes there.
+//! Enrolment: has every file searched that a process executes or maps, and the TLS stacks in it probed.
 //!
-//! Runs in a thread of its own, for reading a file takes a while; what asks for it never waits. A file is looked at
-//! once. Bounds: [`REQUESTS`] that wait, files up to [`FILE`] bytes, [`LIBRARIES`] with probes.
+//! Runs in a thread of its own; what asks for it never waits. A file is looked at once, and so is a content that
+//! several files have. Small files are searched on the spot, large ones beside it, so that they hold nobody up. Bounds:
+//! [`REQUESTS`] that wait, files up to [`FILE`] bytes, [`APART`] large ones at once, [`SITES`] of one library.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, VecDeque},
     fs::File,
-    io,
-    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread,
+    time::{Duration, Instant},
 };
 
-use auditor_common::{cookie::cookie, limit::LIBRARIES};
-use aya::{
-    Ebpf,
-    maps::{Array, HashMap, MapData},
-    programs::{
-        ProgramError, UProbe,
-        uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope},
-    },
-};
-use nix::{
-    sys::stat::{major, minor},
-    time::{ClockId, clock_gettime},
-};
+use aya::maps::{HashMap as KernelMap, MapData};
 use procfs::process::{MMPermissions, Process};
 
-use super::inspect::{self, Found, InspectError, Kind, Site};
+use super::{
+    attach::{AttachError, Attacher},
+    cache::{self, Cache, Content},
+    inspect::{self, Found, InspectError},
+    present, twin,
+};
+use crate::tls::{FileKey, Known, Library, Stacks, State, Verdict};
 
 /// Requests that wait; beyond it files go unprobed, which is counted.
 const REQUESTS: usize = 4_096;
 /// Largest file that is looked at, in bytes.
 const FILE: u64 = 512 << 20;
+/// Large files that are searched at once.
+const APART: usize = 2;
+/// Probes of one library that are believed.
+const SITES: usize = 1_024;
+/// How long the end waits for probes to be taken away.
+const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Where libraries are that any program may use, and how those with a TLS stack are called.
-const LIBRARY_FOLDERS: &[&str] = &[
-    "/usr/lib/x86_64-linux-gnu",
-    "/lib/x86_64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-    "/usr/local/lib",
-    "/usr/local/lib64",
-];
-const LIBRARY_NAMES: &[&str] = &["libssl.so", "libgnutls.so"];
-/// Where programs are, and those with a TLS stack of their own that agents and servers run in.
-const PROGRAM_FOLDERS: &[&str] = &["/usr/bin", "/usr/local/bin"];
-const PROGRAM_NAMES: &[&str] = &["node", "bun", "deno"];
-
-/// A file that a process began to execute.
-#[derive(Clone, Debug)]
+/// What is asked of enrolment.
 pub(crate) enum Request {
-    /// Its program.
+    /// A process executes a program.
     Program {
         /// The process.
         pid: u32,
-        /// The file, as the kernel names it: inode and device.
-        file: (u64, u64),
+        /// The file.
+        file: FileKey,
         /// Its path, in the process's mount namespace.
         path: Option<String>,
     },
-    /// A file that it mapped.
+    /// A process mapped a file to execute it.
     Mapping {
         /// The process.
         pid: u32,
         /// Where.
         address: u64,
         /// The file.
-        file: (u64, u64),
+        file: FileKey,
     },
+    /// A large file has been searched.
+    Searched(Box<(Job, Result<Search, InspectError>)>),
+    /// Take all probes away, and answer.
+    Stop(SyncSender<()>),
+}
+
+/// A file that is to be searched.
+pub(crate) struct Job {
+    file: File,
+    keys: Vec<FileKey>,
+    path: String,
+    len: u64,
+    begun: Instant,
+}
+
+/// What a search gave.
+pub(crate) struct Search {
+    content: Option<Content>,
+    found: Vec<Found>,
 }
 
 /// Takes requests, and never waits.
@@ -83,202 +90,151 @@ impl Enrolment {
     pub(crate) fn request(&self, request: Request) -> bool {
         self.sender.try_send(request).is_ok()
     }
+
+    /// Has all probes taken away; waits a moment for it.
+    pub(crate) fn stop(&self) {
+        let (done, is_done) = sync_channel(1);
+        if self.request(Request::Stop(done)) {
+            let _ = is_done.recv_timeout(PATIENCE + Duration::from_secs(1));
+        }
+    }
 }
 
-/// Puts probes into TLS libraries. They stay until this is dropped.
+/// Has files searched and probed. The probes stay until this is dropped.
 pub(crate) struct Enroller {
-    ebpf: Ebpf,
-    programs: Programs,
-    /// Whether the return of a function may be probed.
-    are_returns_safe: bool,
-    maps: Maps,
-    last_library: u32,
-    /// Files that were looked at, by the kernel's names and by ours.
-    known: HashSet<(u64, u64)>,
-    opened: HashSet<(u64, u64)>,
-}
-
-/// What enrolment tells the kernel side.
-pub(super) struct Maps {
-    /// When each library's probes were in place, by its number.
-    pub(super) libraries: Array<MapData, u64>,
+    attacher: Attacher,
     /// Files that the kernel side has told of, and will not tell again.
-    pub(super) mapped: HashMap<MapData, [u64; 2], u8>,
-}
-
-/// Names of the programs that this kernel can run.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Programs {
-    pub(super) enter: &'static str,
-    pub(super) returned: &'static str,
-    pub(super) go: &'static str,
-    pub(super) free: &'static str,
-    pub(super) seal: &'static str,
-    pub(super) open: &'static str,
-    pub(super) opened: &'static str,
-}
-
-impl Programs {
-    /// Those for a kernel that has `bpf_loop`, or not.
-    pub(super) const fn of(has_bpf_loop: bool) -> Self {
-        Self {
-            enter: "tls_enter",
-            returned: if has_bpf_loop {
-                "tls_return"
-            } else {
-                "tls_return_bounded"
-            },
-            go: if has_bpf_loop {
-                "tls_go"
-            } else {
-                "tls_go_bounded"
-            },
-            free: "tls_free",
-            seal: if has_bpf_loop {
-                "aead_seal"
-            } else {
-                "aead_seal_bounded"
-            },
-            open: "aead_open",
-            opened: if has_bpf_loop {
-                "aead_opened"
-            } else {
-                "aead_opened_bounded"
-            },
-        }
-    }
-
-    fn all(self) -> [&'static str; 7] {
-        [
-            self.enter,
-            self.returned,
-            self.go,
-            self.free,
-            self.seal,
-            self.open,
-            self.opened,
-        ]
-    }
-
-    fn of_kind(self, kind: Kind) -> &'static str {
-        match kind {
-            Kind::Enter => self.enter,
-            Kind::Returned => self.returned,
-            Kind::Go => self.go,
-            Kind::Free => self.free,
-            Kind::Seal => self.seal,
-            Kind::Open => self.open,
-            Kind::Opened => self.opened,
-        }
-    }
+    mapped: KernelMap<MapData, [u64; 2], u8>,
+    stacks: Stacks,
+    cache: Arc<Mutex<Cache>>,
+    /// What was made of contents that hold TLS.
+    probed: HashMap<Content, Vec<Library>>,
+    requests: Receiver<Request>,
+    sender: SyncSender<Request>,
+    /// Large files that are being searched, and that wait for it.
+    busy: usize,
+    waiting: VecDeque<Job>,
 }
 
 impl Enroller {
-    /// Loads the programs.
-    ///
-    /// # Errors
-    /// When the kernel refuses one of them.
-    pub(super) fn load(
-        mut ebpf: Ebpf,
-        programs: Programs,
-        are_returns_safe: bool,
-        maps: Maps,
-    ) -> Result<Self, ProgramError> {
-        for name in programs.all() {
-            program(&mut ebpf, name)?.load()?;
+    /// Creates it; nothing is looked at yet.
+    pub(super) fn new(attacher: Attacher, mapped: KernelMap<MapData, [u64; 2], u8>) -> Self {
+        let (sender, requests) = sync_channel(REQUESTS);
+        Self {
+            attacher,
+            mapped,
+            stacks: Stacks::default(),
+            cache: Arc::default(),
+            probed: HashMap::new(),
+            requests,
+            sender,
+            busy: 0,
+            waiting: VecDeque::new(),
         }
-        Ok(Self {
-            ebpf,
-            programs,
-            are_returns_safe,
-            maps,
-            last_library: 0,
-            known: HashSet::new(),
-            opened: HashSet::new(),
-        })
+    }
+
+    /// What is known of files, as it becomes known.
+    pub(crate) fn stacks(&self) -> Stacks {
+        self.stacks.clone()
     }
 
     /// Looks at every file that a running process executes, and at the libraries and programs that are there for
-    /// every process to come: whoever lives briefly is heard from its first byte.
-    pub(crate) fn enroll_present(&mut self) {
-        for (folders, names) in [
-            (LIBRARY_FOLDERS, LIBRARY_NAMES),
-            (PROGRAM_FOLDERS, PROGRAM_NAMES),
-        ] {
-            for entry in folders
-                .iter()
-                .filter_map(|folder| Path::new(folder).read_dir().ok())
-                .flatten()
-                .flatten()
-            {
-                let name = entry.file_name();
-                if names
-                    .iter()
-                    .any(|known| name.as_encoded_bytes().starts_with(known.as_bytes()))
-                {
-                    self.enroll(&entry.path());
-                }
-            }
+    /// every process to come: whoever lives briefly is heard from its first byte. What was found in large files is
+    /// kept in `directory`.
+    pub(crate) fn enroll_present(&mut self, directory: Option<&Path>) {
+        self.cache = Arc::new(Mutex::new(Cache::open(directory)));
+        for path in present::files() {
+            self.look(&path, None);
         }
-        let Ok(processes) = procfs::process::all_processes() else {
-            return;
-        };
-        for process in processes.flatten() {
-            self.enroll_mappings(&process, |_| true);
+        for process in procfs::process::all_processes()
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            self.look_at_mappings(&process, None, |_| true);
         }
+        while self.busy != 0
+            && let Ok(request) = self.requests.recv()
+        {
+            self.handle(request);
+        }
+        self.save();
     }
 
     /// Goes on in a thread of its own.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(crate) fn start(self) -> io::Result<Enrolment> {
-        let (sender, receiver) = sync_channel(REQUESTS);
+    pub(crate) fn start(mut self) -> std::io::Result<Enrolment> {
+        let sender = self.sender.clone();
         thread::Builder::new()
             .name("enrol".to_owned())
-            .spawn(move || self.serve(&receiver))?;
+            .spawn(move || {
+                while let Ok(request) = self.requests.recv() {
+                    if let Request::Stop(done) = request {
+                        self.attacher.stop(PATIENCE);
+                        let _ = done.try_send(());
+                        return;
+                    }
+                    self.handle(request);
+                }
+            })?;
         Ok(Enrolment { sender })
     }
 
-    fn serve(mut self, requests: &Receiver<Request>) {
-        while let Ok(request) = requests.recv() {
-            self.handle(request);
-        }
-    }
-
     fn handle(&mut self, request: Request) {
-        let (Request::Program { file, .. } | Request::Mapping { file, .. }) = &request;
-        let file = *file;
-        if !self.known.insert(file) {
-            return;
-        }
-        let is_found = match request {
-            Request::Program { pid, path, .. } => {
-                self.enroll(&PathBuf::from(format!("/proc/{pid}/exe")))
+        let (file, is_found) = match request {
+            Request::Stop(_) => return,
+            Request::Searched(searched) => {
+                let (job, search) = *searched;
+                self.busy -= 1;
+                self.conclude(job, search);
+                if let Some(next) = self.waiting.pop_front() {
+                    self.search_apart(next);
+                } else if self.busy == 0 {
+                    self.save();
+                }
+                return;
+            }
+            Request::Program { file, .. } | Request::Mapping { file, .. }
+                if self.stacks.get(file).is_some() =>
+            {
+                return;
+            }
+            Request::Program { pid, file, path } => {
+                let is_found = self.look(&PathBuf::from(format!("/proc/{pid}/exe")), Some(file))
                     || path.is_some_and(|path| {
                         // It is gone; its file may still be there.
-                        is_at(Path::new(&path), file) && self.enroll(Path::new(&path))
-                    })
+                        let path = Path::new(&path);
+                        path.metadata().is_ok_and(|data| FileKey::of(&data) == file)
+                            && self.look(path, Some(file))
+                    });
+                (file, is_found)
             }
-            Request::Mapping { pid, address, .. } => i32::try_from(pid)
-                .ok()
-                .and_then(|pid| Process::new(pid).ok())
-                .is_some_and(|process| {
-                    self.enroll_mappings(&process, |(start, end)| (start..end).contains(&address))
-                }),
+            Request::Mapping { pid, address, file } => {
+                let process = i32::try_from(pid)
+                    .ok()
+                    .and_then(|pid| Process::new(pid).ok());
+                let is_found = process.is_some_and(|process| {
+                    self.look_at_mappings(&process, Some(file), |(start, end)| {
+                        (start..end).contains(&address)
+                    })
+                });
+                (file, is_found)
+            }
         };
         if !is_found {
             // The process is gone: the next one that has the file is to be told again.
-            self.known.remove(&file);
-            let (inode, device) = file;
-            let _ = self.maps.mapped.remove(&[inode, device]);
+            self.stacks.forget(file);
+            let _ = self.mapped.remove(&[file.inode, file.device]);
         }
     }
 
     /// Looks at the executable files that a process has mapped in the wanted places; false when there was none.
-    fn enroll_mappings(
+    fn look_at_mappings(
         &mut self,
         process: &Process,
+        asked: Option<FileKey>,
         is_wanted: impl Fn((u64, u64)) -> bool,
     ) -> bool {
         let Ok(maps) = process.maps() else {
@@ -292,103 +248,246 @@ impl Enroller {
             {
                 continue;
             }
+            let (major, minor) = (
+                map.dev.0.unsigned_abs().into(),
+                map.dev.1.unsigned_abs().into(),
+            );
+            let named = FileKey::numbered(map.inode, major, minor);
+            if self.stacks.get(named).is_some() {
+                is_found = true;
+                continue;
+            }
             let (start, end) = map.address;
             let path = format!("/proc/{}/map_files/{start:x}-{end:x}", process.pid);
-            is_found |= self.enroll(Path::new(&path));
+            is_found |= self.look(Path::new(&path), Some(asked.unwrap_or(named)));
         }
         is_found
     }
 
-    /// Looks at a file; false when it cannot be opened.
-    fn enroll(&mut self, path: &Path) -> bool {
+    /// Looks at a file, which the kernel side calls `asked`; false when it cannot be opened.
+    fn look(&mut self, path: &Path, asked: Option<FileKey>) -> bool {
+        let begun = Instant::now();
         let Ok(file) = File::open(path) else {
             return false;
         };
         let Ok(data) = file.metadata() else {
             return false;
         };
-        if !data.is_file() || !self.opened.insert((data.ino(), data.dev())) {
+        let own = FileKey::of(&data);
+        if !data.is_file() {
+            return true;
+        }
+        if let Some(known) = self.stacks.get(own) {
+            if let Some(asked) = asked.filter(|_| known.verdict != Verdict::Searching) {
+                self.stacks.set(asked, known);
+            }
             return true;
         }
         let name = std::fs::read_link(path).unwrap_or_else(|_| path.to_owned());
-        if data.len() > FILE {
-            tracing::warn!(file = %name.display(), bytes = data.len(), "too large to be searched for TLS");
-            return true;
-        }
-        let libraries = match inspect::inspect(&file, data.len()) {
-            Ok(libraries) => libraries,
-            Err(InspectError::Elf(error)) => {
-                tracing::debug!(file = %name.display(), %error, "not searched for TLS");
-                return true;
-            }
-            Err(error) => {
-                tracing::warn!(file = %name.display(), %error, "cannot be searched for TLS");
-                return true;
-            }
+        let job = Job {
+            file,
+            keys: [own]
+                .into_iter()
+                .chain(asked.filter(|asked| *asked != own))
+                .collect(),
+            path: name.display().to_string(),
+            len: data.len(),
+            begun,
         };
-        for library in &libraries {
-            match self.attach(&file, library) {
-                Ok(()) => {
-                    tracing::info!(file = %name.display(), stack = library.stack, version = library.version, "TLS is heard")
-                }
-                Err(error) => {
-                    tracing::warn!(file = %name.display(), stack = library.stack, %error, "TLS is not heard")
-                }
-            }
+        if job.len > FILE {
+            tracing::warn!(
+                file = %job.path,
+                bytes = job.len,
+                "too large to be searched for TLS"
+            );
+            self.note(&job, Verdict::TooLarge);
+        } else if job.len > inspect::SMALL {
+            self.search_apart(job);
+        } else {
+            let search = inspect::small(&job.file, job.len);
+            self.conclude(
+                job,
+                search.map(|found| Search {
+                    content: None,
+                    found,
+                }),
+            );
         }
         true
     }
 
-    /// Puts all probes of a library in place.
-    fn attach(&mut self, file: &File, library: &Found) -> Result<(), ProgramError> {
-        let number = self.last_library + 1;
-        if number >= LIBRARIES || library.sites.is_empty() {
-            let obstacle = library
-                .refused
-                .as_deref()
-                .unwrap_or("too many libraries have probes");
-            return Err(ProgramError::IOError(io::Error::other(obstacle)));
+    /// Has a large file searched in a thread of its own, or lets it wait.
+    fn search_apart(&mut self, job: Job) {
+        self.note(&job, Verdict::Searching);
+        if self.busy >= APART {
+            self.waiting.push_back(job);
+            return;
         }
-        let has_return = |site: &Site| matches!(site.kind, Kind::Returned | Kind::Opened);
-        if !self.are_returns_safe && library.sites.iter().any(has_return) {
-            return Err(ProgramError::IOError(io::Error::other(
-                "on this kernel a probe at a return ends programs whose seccomp filter does not know it: use Linux \
-                 6.12.14, 6.13.3 or 6.14, or later",
-            )));
+        self.busy += 1;
+        let (cache, sender) = (Arc::clone(&self.cache), self.sender.clone());
+        let search = move || {
+            let search = search_large(&job, &cache);
+            // Fails when nobody wants it any more.
+            let _ = sender.send(Request::Searched(Box::new((job, search))));
+        };
+        if let Err(error) = thread::Builder::new()
+            .name("search".to_owned())
+            .spawn(search)
+        {
+            // The file is met again with the next process that has it.
+            self.busy -= 1;
+            tracing::warn!(%error, "cannot search a large file for TLS");
         }
-        self.last_library = number;
-        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-        for site in &library.sites {
-            let point = UProbeAttachPoint {
-                location: UProbeAttachLocation::AbsoluteOffset(site.offset),
-                cookie: Some(cookie(number, site.form, site.stack)),
-            };
-            program(&mut self.ebpf, self.programs.of_kind(site.kind))?.attach(
-                point,
-                &path,
-                UProbeScope::AllProcesses,
-            )?;
+    }
+
+    /// Puts probes where a search says, and notes what became of it.
+    fn conclude(&mut self, job: Job, search: Result<Search, InspectError>) {
+        let verdict = match search {
+            Ok(search) if search.found.is_empty() => Verdict::Nothing,
+            Ok(search) => Verdict::Libraries(self.probe(&job, search)),
+            Err(InspectError::Elf(error)) => {
+                tracing::debug!(file = %job.path, %error, "not searched for TLS");
+                Verdict::Nothing
+            }
+            Err(error) => {
+                tracing::warn!(file = %job.path, %error, "cannot be searched for TLS");
+                Verdict::Unsearched(error.to_string())
+            }
+        };
+        self.note(&job, verdict);
+    }
+
+    fn note(&self, job: &Job, verdict: Verdict) {
+        let known = Arc::new(Known {
+            path: job.path.clone(),
+            verdict,
+        });
+        for key in &job.keys {
+            self.stacks.set(*key, Arc::clone(&known));
         }
-        let now = clock_gettime(ClockId::CLOCK_BOOTTIME)
-            .map_err(|error| ProgramError::IOError(error.into()))?;
-        let now = std::time::Duration::from(now).as_nanos() as u64;
-        self.maps
-            .libraries
-            .set(number, now, 0)
-            .map_err(|error| ProgramError::IOError(io::Error::other(error)))
+    }
+
+    fn probe(&mut self, job: &Job, search: Search) -> Vec<Library> {
+        let content = search.content.or_else(|| cache::content(&job.file).ok());
+        if let Some(content) = &content
+            && let Some(libraries) = self.probed.get(content)
+            && is_twin(&job.file, &search.found)
+        {
+            tracing::debug!(file = %job.path, "another name of a file that is probed");
+            return libraries.clone();
+        }
+        let searched = job.begun.elapsed();
+        let libraries: Vec<_> = search
+            .found
+            .into_iter()
+            .map(|found| self.probe_library(job, found))
+            .collect();
+        tracing::debug!(file = %job.path, ?searched, probed = ?job.begun.elapsed(), "looked at");
+        if let Some(content) = content {
+            self.probed.insert(content, libraries.clone());
+        }
+        libraries
+    }
+
+    fn probe_library(&mut self, job: &Job, found: Found) -> Library {
+        let is_inside = |site: &inspect::Site| site.offset < job.len;
+        let state = match found.refused {
+            Some(why) if found.is_hopeless => State::NoWay(why),
+            Some(why) => State::NotFound(why),
+            None if found.sites.is_empty()
+                || found.sites.len() > SITES
+                || !found.sites.iter().all(is_inside) =>
+            {
+                State::NotFound(format!(
+                    "{} places to probe make no sense",
+                    found.sites.len()
+                ))
+            }
+            None => match self.attacher.attach(&job.file, &found.sites) {
+                Ok(since) => State::Heard(since),
+                Err(AttachError::TooMany) => State::TooMany,
+                Err(AttachError::UnsafeReturns) => State::UnsafeReturns,
+                Err(error) => State::Refused(error.to_string()),
+            },
+        };
+        let library = Library {
+            stack: found.stack,
+            version: found.version,
+            state,
+            unheard: found.unheard,
+        };
+        report(&job.path, &library);
+        library
+    }
+
+    fn save(&self) {
+        self.cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .save();
     }
 }
 
-/// Whether the file that the kernel knows by inode and device is at this path of the host.
-fn is_at(path: &Path, (inode, device): (u64, u64)) -> bool {
-    path.metadata().is_ok_and(|data| {
-        let number = major(data.dev()) << 20 | minor(data.dev());
-        data.ino() == inode && number == device
+/// Finds out what a large file holds: from its content where that is known, else by a search.
+fn search_large(job: &Job, cache: &Mutex<Cache>) -> Result<Search, InspectError> {
+    let lock = || cache.lock().unwrap_or_else(PoisonError::into_inner);
+    let content = cache::content(&job.file)?;
+    let known = lock().get(&content);
+    let found = match known {
+        Some(found) => found,
+        None => {
+            let found = inspect::large(&job.file)?;
+            lock().insert(content.clone(), found.clone());
+            found
+        }
+    };
+    Ok(Search {
+        content: Some(content),
+        found,
     })
 }
 
-fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, ProgramError> {
-    ebpf.program_mut(name)
-        .ok_or(ProgramError::NotLoaded)?
-        .try_into()
+/// Whether a file has the probes already that belong into it, for it is one that is known by another name.
+fn is_twin(file: &File, found: &[Found]) -> bool {
+    let offsets = found
+        .iter()
+        .flat_map(|found| &found.sites)
+        .map(|site| site.offset);
+    twin::is_probed(file, offsets).unwrap_or(false)
+}
+
+/// Says in the log whether a library is heard, and what of it is not.
+fn report(path: &str, library: &Library) {
+    let Library {
+        stack,
+        version,
+        state,
+        unheard,
+    } = library;
+    match state {
+        State::Heard(_) if unheard.is_empty() => {
+            tracing::info!(file = %path, stack, version, "TLS is heard");
+        }
+        State::Heard(_) => {
+            let past = unheard.join(", ");
+            tracing::info!(
+                file = %path,
+                stack,
+                version,
+                past,
+                "TLS is heard, but for what passes these functions"
+            );
+        }
+        State::NotFound(error) | State::NoWay(error) | State::Refused(error) => {
+            tracing::warn!(file = %path, stack, version, error, "TLS is not heard");
+        }
+        State::UnsafeReturns => {
+            let error = AttachError::UnsafeReturns;
+            tracing::warn!(file = %path, stack, version, %error, "TLS is not heard");
+        }
+        State::TooMany => {
+            let error = AttachError::TooMany;
+            tracing::warn!(file = %path, stack, version, %error, "TLS is not heard");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use auditor_common::cookie::form;
-use auditor_elf::{Call, Library, Role};
+use auditor_elf::{Call, Library, Refusal, Role};
 use nix::{
     sys::{
         mman::{MapFlags, ProtFlags, mmap},
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Files up to this size are read.
-const SMALL: u64 = 24 << 20;
+pub(super) const SMALL: u64 = 24 << 20;
 /// Processor time for a large file.
 const SECONDS: u64 = 10;
 /// Bytes of an answer.
@@ -32,21 +32,25 @@ const ANSWER: u64 = 4 << 20;
 const NOBODY: u32 = 65_534;
 
 /// A TLS stack in a file.
-#[derive(Debug, Deserialize, Serialize)]
-pub(super) struct Found {
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Found {
     /// Its name.
     pub(super) stack: String,
     /// Its version, as the file words it.
     pub(super) version: Option<String>,
     /// Why it cannot be probed.
     pub(super) refused: Option<String>,
+    /// Whether that is so for every file of this kind.
+    pub(super) is_hopeless: bool,
+    /// Its functions that move plaintext past the sites.
+    pub(super) unheard: Vec<String>,
     /// Where to probe it.
     pub(super) sites: Vec<Site>,
 }
 
 /// A place to probe.
-#[derive(Debug, Deserialize, Serialize)]
-pub(super) struct Site {
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Site {
     /// Offset in the file.
     pub(super) offset: u64,
     /// What to put there.
@@ -58,8 +62,8 @@ pub(super) struct Site {
 }
 
 /// The programs that hear TLS.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub(super) enum Kind {
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) enum Kind {
     Enter,
     Returned,
     Go,
@@ -89,16 +93,21 @@ pub(crate) enum InspectError {
     Answer(#[from] serde_json::Error),
 }
 
-/// Looks at a file of `len` bytes.
+/// Looks at a file of `len` bytes, at most [`SMALL`].
 ///
 /// # Errors
 /// When it cannot be read, or is no ELF file of this machine.
-pub(super) fn inspect(file: &File, len: u64) -> Result<Vec<Found>, InspectError> {
-    if len <= SMALL {
-        let mut bytes = vec![0; len as usize];
-        file.read_exact_at(&mut bytes, 0)?;
-        return search(&bytes);
-    }
+pub(super) fn small(file: &File, len: u64) -> Result<Vec<Found>, InspectError> {
+    let mut bytes = vec![0; len.min(SMALL) as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    search(&bytes)
+}
+
+/// Looks at a file of any size, in a process of its own.
+///
+/// # Errors
+/// As [`small`], and when that process fails.
+pub(super) fn large(file: &File) -> Result<Vec<Found>, InspectError> {
     let mut child = Command::new("/proc/self/exe")
         .arg("inspect")
         .stdin(file.try_clone()?)
@@ -120,7 +129,7 @@ pub(super) fn inspect(file: &File, len: u64) -> Result<Vec<Found>, InspectError>
 /// The process that looks at the file on its standard input, without privileges, and answers on its standard output.
 ///
 /// # Errors
-/// As [`inspect`].
+/// As [`small`].
 pub(crate) fn serve() -> Result<(), InspectError> {
     let file = File::from(std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned()?);
     setrlimit(Resource::RLIMIT_CPU, SECONDS, SECONDS)?;
@@ -171,6 +180,12 @@ fn found(library: &Library) -> Found {
         stack: format!("{:?}", library.stack),
         version: library.version.clone(),
         refused: library.refused.map(|refused| refused.to_string()),
+        is_hopeless: matches!(library.refused, Some(Refusal::Unhearable { .. })),
+        unheard: library
+            .unheard
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect(),
         sites: sites.collect(),
     }
 }

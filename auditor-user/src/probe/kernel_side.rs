@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::{
     Btf, BtfError, Enroller, Ring,
-    enroll::{Maps, Programs},
+    attach::{Attacher, Programs},
     missed::{self, Watched},
     release::Release,
 };
@@ -287,20 +287,14 @@ impl KernelSide {
             counts: take(&mut ebpf, "COUNTS")?,
             watched,
         };
-        let maps = Maps {
-            libraries: take(&mut ebpf, "LIBRARIES")?,
-            mapped: take(&mut ebpf, "MAPPED")?,
-        };
-        let enroller = Enroller::load(
-            ebpf,
-            Programs::of(release.has_bpf_loop()),
-            release.has_safe_returns(),
-            maps,
-        )
-        .map_err(|source| ProbeError::Program {
-            program: "tls",
-            source,
-        })?;
+        let (libraries, mapped) = (take(&mut ebpf, "LIBRARIES")?, take(&mut ebpf, "MAPPED")?);
+        let programs = Programs::of(release.has_bpf_loop());
+        let attacher = Attacher::load(ebpf, programs, release.has_safe_returns(), libraries)
+            .map_err(|source| ProbeError::Program {
+                program: "tls",
+                source,
+            })?;
+        let enroller = Enroller::new(attacher, mapped);
         Ok(Loaded {
             kernel: side,
             ring,

@@ -3,17 +3,22 @@
 //! Chooses what this kernel can do and says why the rest is missing; reads nothing of what the probes deliver
 //! beyond handing out the ring.
 
+mod attach;
 mod btf;
+mod cache;
 mod enroll;
 mod inspect;
 mod kernel_side;
 mod missed;
+mod present;
 mod release;
 mod ring;
+mod twin;
 
 pub(crate) use btf::Btf;
 use btf::BtfError;
 pub(crate) use enroll::{Enroller, Enrolment, Request};
 pub(crate) use inspect::serve as inspect;
 pub(crate) use kernel_side::{Counts, KernelSide, Loaded, probes};
+pub(crate) use release::Release;
 pub(crate) use ring::{Ring, Waker, Woken};

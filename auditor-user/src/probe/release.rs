@@ -2,11 +2,11 @@
 
 /// Version, patch level and sublevel of a kernel.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Release([u32; 3]);
+pub(crate) struct Release([u32; 3]);
 
 impl Release {
     /// That of the running kernel; the newest where it does not tell.
-    pub(super) fn of_kernel() -> Self {
+    pub(crate) fn of_kernel() -> Self {
         nix::sys::utsname::uname().map_or(Self([u32::MAX; 3]), |name| {
             Self::parse(&name.release().to_string_lossy())
         })
@@ -35,7 +35,7 @@ impl Release {
     ///
     /// Since Linux 6.11 they use a system call, which seccomp filters knew nothing of and refused: that ended the
     /// program. Filters no longer see it since 6.14, 6.13.3 and 6.12.14.
-    pub(super) fn has_safe_returns(self) -> bool {
+    pub(crate) fn has_safe_returns(self) -> bool {
         let [version, patch, sublevel] = self.0;
         match (version, patch) {
             (6, 11) => false,

@@ -10,5 +10,6 @@ mod table;
 
 pub(crate) use cgroup::Cgroups;
 pub(crate) use hash::Hasher;
+pub(crate) use proc::TICK;
 
 pub(crate) use table::Table;

@@ -12,7 +12,7 @@ use super::{cgroup, hash::FileId};
 /// Bytes of arguments that are kept of a process.
 pub(super) const ARGUMENTS: usize = 4_096;
 /// Nanoseconds of a clock tick, the unit of start times in /proc.
-pub(super) const TICK: u64 = 10_000_000;
+pub(crate) const TICK: u64 = 10_000_000;
 
 /// Reads one process; `boot` is when the host was started. The lineage is left empty.
 pub(super) fn read(pid: u32, boot: Time) -> Option<(Process, Option<FileId>, u32)> {

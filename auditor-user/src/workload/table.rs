@@ -12,6 +12,7 @@ use auditor_core::{
     audit::{Ancestor, Process},
     key::{ProcessKey, Time},
     record::{Birth, Exec, Header, Strings},
+    tls::Obstacle,
 };
 
 use super::{
@@ -19,6 +20,7 @@ use super::{
     hash::{FileId, Hasher, Place},
     proc::{self, TICK},
 };
+use crate::tls::Knowledge;
 
 /// Processes remembered, dead ones included.
 const PROCESSES: usize = 65_536;
@@ -38,6 +40,8 @@ pub(crate) struct Table {
     boot: Time,
     /// Whether the processes are this host's, so that /proc can tell of them.
     is_live: bool,
+    /// Which TLS libraries they have; none in a replay.
+    tls: Option<Knowledge>,
 }
 
 struct Entry {
@@ -55,6 +59,7 @@ impl Table {
             hasher,
             boot,
             is_live: true,
+            tls: None,
         }
     }
 
@@ -69,6 +74,16 @@ impl Table {
     /// Sets when the host was started: in a replay the recording knows.
     pub(crate) fn set_boot(&mut self, boot: Time) {
         self.boot = boot;
+    }
+
+    /// Has it know why TLS of a process is not heard.
+    pub(crate) fn set_tls(&mut self, tls: Knowledge) {
+        self.tls = Some(tls);
+    }
+
+    /// Which TLS libraries the processes have.
+    pub(crate) fn tls(&mut self) -> Option<&mut Knowledge> {
+        self.tls.as_mut()
     }
 
     /// Takes in every process that runs now.
@@ -305,6 +320,13 @@ impl Processes for Table {
         };
         let is_wanted = |file| hasher.is_wanted(file);
         entry.process.exe_sha256.is_none() && entry.file.is_some_and(is_wanted)
+    }
+
+    fn tls_obstacle(&self, process: ProcessKey, begun: Time) -> Option<Obstacle> {
+        match &self.tls {
+            Some(tls) => tls.obstacle(process, begun.since(self.boot)),
+            None => Some(Obstacle::default()),
+        }
     }
 }
 
