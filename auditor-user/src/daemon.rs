@@ -448,7 +448,9 @@ impl Daemon {
 
     fn save_coverage(&mut self) {
         if let Some(directory) = &self.data_dir
-            && let Err(error) = self.coverage.save(directory)
+            && let Err(error) = self
+                .coverage
+                .save(directory, self.table.tls().map(|tls| tls.stacks()))
         {
             tracing::warn!(%error, "cannot write coverage to {}", directory.display());
         }

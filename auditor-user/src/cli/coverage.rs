@@ -1,25 +1,27 @@
 //! `mcp-auditor coverage`: every process that speaks, or may speak, MCP here, and how it is seen.
 //!
 //! Who speaks is what the daemon heard; who may speak is told by names on command lines, which proves nothing and is
-//! said to prove nothing.
+//! said to prove nothing. Which TLS libraries they use is read from /proc as it is now.
 
-use std::{collections::HashSet, fs, path::PathBuf};
+mod libraries;
+mod print;
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use anyhow::Result;
-use auditor_core::audit::Process;
+use auditor_core::{audit::Process, tls::hints_at_mcp};
 use clap::Args;
 use serde::Serialize;
 
+use self::libraries::{Datagram, Used, datagrams, used};
 use crate::{
     capture::Clock,
-    coverage::{self, Speaker},
+    coverage::{self, Silent, Speaker},
     workload::{Cgroups, Table},
 };
-
-/// Words on a command line that hint at MCP, in lower case.
-const HINTS: [&str; 3] = ["mcp", "modelcontextprotocol", "model-context-protocol"];
-/// Parts of the names of mapped libraries that carry TLS.
-const TLS: [&str; 4] = ["libssl", "libgnutls", "libnss3", "libboringssl"];
 
 /// Flags of `coverage`.
 #[derive(Args)]
@@ -39,6 +41,12 @@ struct Report {
     speaks: Vec<Heard>,
     /// Processes whose command line hints at MCP, and that were not heard.
     may_speak: Vec<Hint>,
+    /// TLS connections that may carry MCP, and were not heard.
+    unheard: Vec<Silent>,
+    /// TLS libraries of all those processes.
+    libraries: Vec<Used>,
+    /// UDP sockets of theirs that look like QUIC, which is not heard.
+    quic: Vec<Datagram>,
     /// Why nothing is known of those who speak; `None` when the daemon's word was read.
     obstacle: Option<String>,
 }
@@ -65,7 +73,7 @@ impl Arguments {
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
-            print(&report);
+            print::print(&report);
         }
         Ok(())
     }
@@ -73,16 +81,14 @@ impl Arguments {
     fn examine(&self) -> Report {
         let mut table = Table::new(Clock::read().boot, Cgroups::default(), None);
         table.fill();
-        let (speakers, obstacle) = match coverage::read(&self.data_dir) {
-            Ok(speakers) => (speakers, None),
+        let (stored, obstacle) = match coverage::read(&self.data_dir) {
+            Ok(stored) => (stored, None),
             Err(error) => {
                 let path = self.data_dir.display();
-                (
-                    Vec::new(),
-                    Some(format!(
-                        "no word of a daemon in {path}: {error}; start `mcp-auditor run`, or name its --data-dir"
-                    )),
-                )
+                let obstacle = format!(
+                    "no word of a daemon in {path}: {error}; start `mcp-auditor run`, or name its --data-dir"
+                );
+                (coverage::Stored::default(), Some(obstacle))
             }
         };
         let heard = |speaker: Speaker| {
@@ -92,100 +98,50 @@ impl Arguments {
                 is_running,
             }
         };
-        let speaks: Vec<_> = speakers.into_iter().map(heard).collect();
-        let known: HashSet<u32> = speaks
-            .iter()
-            .filter(|heard| heard.is_running)
-            .map(|heard| heard.speaker.pid)
-            .collect();
-        let mut may_speak: Vec<_> = table
+        let speaks: Vec<_> = stored.speakers.into_iter().map(heard).collect();
+        let running = speaks.iter().filter(|heard| heard.is_running);
+        let mut pids: Vec<u32> = running.map(|heard| heard.speaker.pid).collect();
+        let known: HashSet<u32> = pids.iter().copied().collect();
+        let is_other = |pid| !known.contains(&pid) && pid != std::process::id();
+        let hinting = table
             .processes()
-            .filter(|process| {
-                !known.contains(&process.key.pid) && process.key.pid != std::process::id()
-            })
-            .filter_map(|process| hint(process))
+            .filter(|process| is_other(process.key.pid) && hints_at_mcp(process));
+        let mut hinting: Vec<_> = hinting.collect();
+        hinting.sort_by_key(|process| process.key.pid);
+        pids.extend(hinting.iter().map(|process| process.key.pid));
+        let files: HashMap<_, _> = stored.files.into_iter().collect();
+        let libraries: Vec<_> = pids.iter().flat_map(|pid| used(*pid, &files)).collect();
+        let may_speak = hinting
+            .iter()
+            .map(|process| hint(process, &libraries))
             .collect();
-        may_speak.sort_by_key(|hint| hint.pid);
         Report {
             speaks,
             may_speak,
+            unheard: stored.unheard,
+            libraries,
+            quic: pids.iter().flat_map(|pid| datagrams(*pid)).collect(),
             obstacle,
         }
     }
 }
 
-/// What a command line hints at.
-fn hint(process: &Process) -> Option<Hint> {
-    let cmdline = process.cmdline.as_deref()?.join(" ");
-    let lower = cmdline.to_lowercase();
-    if !HINTS.iter().any(|word| lower.contains(word)) || lower.contains("mcp-auditor") {
-        return None;
-    }
-    let has_tls = fs::read_to_string(format!("/proc/{}/maps", process.key.pid))
-        .is_ok_and(|maps| TLS.iter().any(|library| maps.contains(library)));
-    let seen = if has_tls {
-        "nothing heard so far; what it says over TLS is not heard"
-    } else {
-        "nothing heard so far; pipes, sockets and plain HTTP are"
+/// A process whose command line hints at MCP.
+fn hint(process: &Process, libraries: &[Used]) -> Hint {
+    let own = libraries.iter().filter(|used| used.pid == process.key.pid);
+    let seen = match own.map(|used| used.is_heard).min() {
+        None => "nothing heard so far; pipes, sockets and plain HTTP are",
+        Some(true) => "nothing heard so far; pipes, sockets, plain HTTP and its TLS are",
+        Some(false) => "nothing heard so far; what it says over TLS is not heard, see below",
     };
-    Some(Hint {
+    Hint {
         pid: process.key.pid,
         exe: process.exe.clone(),
-        cmdline,
+        cmdline: process
+            .cmdline
+            .as_ref()
+            .map(|line| line.join(" "))
+            .unwrap_or_default(),
         seen,
-    })
-}
-
-fn print(report: &Report) {
-    if let Some(obstacle) = &report.obstacle {
-        println!("{obstacle}\n");
     }
-    println!("SPEAKS MCP");
-    println!(
-        "{:>8}  {:<24} {:<14} {:<12} {:<12} {:>6} {:>5}",
-        "pid", "program", "role", "transport", "object", "calls", "gaps"
-    );
-    for Heard {
-        speaker,
-        is_running,
-    } in &report.speaks
-    {
-        println!(
-            "{:>8}  {:<24} {:<14} {:<12} {:<12} {:>6} {:>5}{}",
-            speaker.pid,
-            name(speaker.exe.as_deref()),
-            join(&speaker.roles),
-            join(&speaker.transports),
-            join(&speaker.channels),
-            speaker.interactions,
-            speaker.gaps,
-            if *is_running { "" } else { "  ended" },
-        );
-    }
-    println!("\nMAY SPEAK MCP (by its command line, which proves nothing)");
-    for hint in &report.may_speak {
-        println!(
-            "{:>8}  {:<24} {}",
-            hint.pid,
-            name(hint.exe.as_deref()),
-            hint.seen
-        );
-    }
-}
-
-fn join(names: &std::collections::BTreeSet<String>) -> String {
-    names
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(",")
-}
-
-/// The last part of a path; control characters of hostile names are not printed.
-fn name(exe: Option<&str>) -> String {
-    let name = exe.and_then(|exe| exe.rsplit('/').next()).unwrap_or("?");
-    name.chars()
-        .map(|c| if c.is_control() { '·' } else { c })
-        .take(24)
-        .collect()
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::probe::{Btf, probes};
+use crate::probe::{Btf, are_returns_safe_here, probes};
 
 /// Flags of `doctor`.
 #[derive(Args)]
@@ -95,11 +95,15 @@ fn examine() -> Vec<Finding> {
             Some(error.to_string()),
         )),
     }
+    findings.extend(stacks(are_returns_safe_here(), Path::new(UPROBES).exists()));
     for (what, obstacle) in [
-        ("TLS of Java and NSS", "these libraries cannot be probed"),
         ("32-bit programs", "their system calls are not heard"),
         (
-            "MPTCP, SCTP, QUIC",
+            "QUIC",
+            "HTTP/3 is not heard; `mcp-auditor coverage` names who uses it",
+        ),
+        (
+            "MPTCP, SCTP",
             "only pipes, Unix stream sockets, ptys and TCP are heard",
         ),
     ] {
@@ -111,6 +115,59 @@ fn examine() -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Where the kernel shows that it has user probes.
+const UPROBES: &str = "/sys/bus/event_source/devices/uprobe/type";
+
+/// TLS stacks: which can be heard here, and why not.
+fn stacks(are_returns_safe: bool, has_uprobes: bool) -> Vec<Finding> {
+    /// What hearing a stack takes.
+    #[derive(PartialEq)]
+    enum Needs {
+        Probes,
+        Returns,
+        Impossible(&'static str),
+    }
+    let known = [
+        ("OpenSSL, BoringSSL, LibreSSL", Needs::Returns),
+        ("GnuTLS", Needs::Returns),
+        ("Go crypto/tls", Needs::Probes),
+        ("rustls on AWS-LC or ring", Needs::Returns),
+        (
+            "Java (JSSE)",
+            Needs::Impossible("its TLS is Java code, compiled while it runs: nothing to probe"),
+        ),
+        (
+            "NSS",
+            Needs::Impossible("its functions move every kind of bytes"),
+        ),
+    ];
+    let obstacle = |needs| {
+        match needs {
+        Needs::Impossible(why) => Some(format!(
+            "{why}; end TLS in a proxy on this host, or audit the other end of the connection"
+        )),
+        _ if !has_uprobes => {
+            Some(format!("{UPROBES} is absent: use a kernel with CONFIG_UPROBE_EVENTS, and mount sysfs"))
+        }
+        Needs::Returns if !are_returns_safe => Some(
+            "a probe at a return ends programs whose seccomp filter does not know it: use Linux 6.12.14, 6.13.3 or \
+             6.14, or later"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+    };
+    let finding_of = |(name, needs)| {
+        finding(
+            &format!("TLS: {name}"),
+            "messages over HTTPS",
+            false,
+            obstacle(needs),
+        )
+    };
+    known.into_iter().map(finding_of).collect()
 }
 
 fn finding(what: &str, purpose: &str, is_required: bool, obstacle: Option<String>) -> Finding {
@@ -134,5 +191,30 @@ fn print(findings: &[Finding]) {
         if let Some(obstacle) = &finding.obstacle {
             println!("         {:<26} {obstacle}", "");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn works(are_returns_safe: bool, has_uprobes: bool) -> Vec<bool> {
+        let found = stacks(are_returns_safe, has_uprobes);
+        found.iter().map(|finding| finding.is_ok).collect()
+    }
+
+    #[test]
+    fn each_tls_stack_is_told_by_what_it_needs() {
+        assert_eq!(works(true, true), [true, true, true, true, false, false]);
+        assert_eq!(
+            works(false, true),
+            [false, false, true, false, false, false]
+        );
+        assert_eq!(works(true, false), [false; 6]);
+        assert!(
+            stacks(false, false)
+                .iter()
+                .all(|finding| !finding.is_required)
+        );
     }
 }

@@ -1,13 +1,13 @@
 //! Puts the probes of TLS libraries in place, and takes them away.
 //!
-//! Searches nothing. Taking a probe away waits for the kernel, about 0.1 s each, so that many are taken away at once.
-//! Bounds: [`LIBRARIES`] with probes; [`HELPERS`] threads that take probes away.
+//! Searches nothing. Taking a probe away waits for the kernel, about 0.1 s each and one after the other, so nobody waits
+//! for it long. Bound: [`LIBRARIES`] with probes.
 
 use std::{
     fs::File,
-    io,
     os::fd::AsRawFd as _,
     path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -24,10 +24,10 @@ use aya::{
 use nix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 
-use super::inspect::{Kind, Site};
-
-/// Threads that take probes away at once: they wait, they do not work.
-const HELPERS: usize = 64;
+use super::{
+    holder,
+    inspect::{Kind, Site},
+};
 
 /// Puts probes in place. All go when this is dropped.
 pub(super) struct Attacher {
@@ -117,7 +117,7 @@ impl Attacher {
             match attached {
                 Ok(link) => links.push(link),
                 Err(error) => {
-                    let _ = detach(links);
+                    detach(links);
                     return Err(error.into());
                 }
             }
@@ -129,36 +129,43 @@ impl Attacher {
         Ok(now)
     }
 
-    /// Takes all probes away; waits for it up to `patience`, after which the kernel goes on by itself.
+    /// Takes all probes away; after `patience` what is left is left to a process of its own.
     pub(super) fn stop(&mut self, patience: Duration) {
         let begun = Instant::now();
-        let probes = self.links.len();
-        let helpers = detach(std::mem::take(&mut self.links));
-        while begun.elapsed() < patience && helpers.iter().any(|helper| !helper.is_finished()) {
+        let links = Arc::new(Mutex::new(std::mem::take(&mut self.links)));
+        let next = |links: &Mutex<Vec<UProbeLink>>| {
+            links.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        };
+        let remaining = Arc::clone(&links);
+        let helper = thread::Builder::new()
+            .name("detach".to_owned())
+            .spawn(move || {
+                while let Some(link) = next(&remaining) {
+                    drop(link);
+                }
+            });
+        let is_done = || helper.as_ref().is_ok_and(JoinHandle::is_finished);
+        while begun.elapsed() < patience && !is_done() {
             thread::sleep(Duration::from_millis(5));
         }
-        tracing::debug!(probes, elapsed = ?begun.elapsed(), "TLS probes taken away");
+        let left = std::mem::take(&mut *links.lock().unwrap_or_else(PoisonError::into_inner));
+        tracing::debug!(left = left.len(), elapsed = ?begun.elapsed(), "TLS probes taken away");
+        if !left.is_empty() {
+            if let Err(error) = holder::leave_probes() {
+                tracing::warn!(%error, probes = left.len(), "the end waits for the kernel to remove probes");
+            }
+            // Closing what another process holds, too, is quick.
+            drop(left);
+        }
     }
 }
 
-/// Takes probes away in threads of their own.
-fn detach(links: Vec<UProbeLink>) -> Vec<JoinHandle<()>> {
-    let mut shares: Vec<Vec<UProbeLink>> = Vec::new();
-    shares.resize_with(links.len().min(HELPERS), Vec::new);
-    for (at, link) in links.into_iter().enumerate() {
-        let helpers = shares.len();
-        shares[at % helpers].push(link);
-    }
-    let helper = |share| {
-        thread::Builder::new()
-            .name("detach".to_owned())
-            .spawn(move || drop::<Vec<UProbeLink>>(share))
-    };
-    // Where no thread can be started, its share is dropped here: slower, no less.
-    shares
-        .into_iter()
-        .filter_map(|share| io::Result::ok(helper(share)))
-        .collect()
+/// Takes the probes of one library away, in a thread of its own.
+fn detach(links: Vec<UProbeLink>) {
+    // Where no thread can be started, they are dropped here: slower, no less.
+    let _ = thread::Builder::new()
+        .name("detach".to_owned())
+        .spawn(move || drop(links));
 }
 
 /// Names of the programs that this kernel can run.

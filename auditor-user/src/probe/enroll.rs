@@ -22,6 +22,7 @@ use procfs::process::{MMPermissions, Process};
 use super::{
     attach::{AttachError, Attacher},
     cache::{self, Cache, Content},
+    holder,
     inspect::{self, Found, InspectError},
     present, twin,
 };
@@ -453,7 +454,8 @@ fn is_twin(file: &File, found: &[Found]) -> bool {
         .iter()
         .flat_map(|found| &found.sites)
         .map(|site| site.offset);
-    twin::is_probed(file, offsets).unwrap_or(false)
+    // The probes of an auditor that has ended are no sign of ours.
+    twin::is_probed(file, offsets).unwrap_or(false) && !holder::is_at_work()
 }
 
 /// Says in the log whether a library is heard, and what of it is not.
@@ -478,7 +480,10 @@ fn report(path: &str, library: &Library) {
                 "TLS is heard, but for what passes these functions"
             );
         }
-        State::NotFound(error) | State::NoWay(error) | State::Refused(error) => {
+        State::NoWay(error) => {
+            tracing::info!(file = %path, stack, error, "TLS is not heard");
+        }
+        State::NotFound(error) | State::Refused(error) => {
             tracing::warn!(file = %path, stack, version, error, "TLS is not heard");
         }
         State::UnsafeReturns => {

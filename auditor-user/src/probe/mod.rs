@@ -7,6 +7,7 @@ mod attach;
 mod btf;
 mod cache;
 mod enroll;
+mod holder;
 mod inspect;
 mod kernel_side;
 mod missed;

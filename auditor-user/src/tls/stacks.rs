@@ -100,18 +100,27 @@ pub(crate) enum State {
 /// What is known of files.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stacks {
-    files: Arc<Mutex<HashMap<FileKey, Arc<Known>>>>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    files: HashMap<FileKey, Arc<Known>>,
+    /// How often what is [`notable`](Stacks::notable) changed.
+    changes: u64,
 }
 
 impl Stacks {
     /// What is known of a file.
     pub(crate) fn get(&self, key: FileKey) -> Option<Arc<Known>> {
-        self.lock().get(&key).cloned()
+        self.lock().files.get(&key).cloned()
     }
 
     /// Notes what is known of a file.
     pub(crate) fn set(&self, key: FileKey, known: Arc<Known>) {
-        let mut files = self.lock();
+        let mut inner = self.lock();
+        inner.changes += u64::from(known.verdict != Verdict::Nothing);
+        let files = &mut inner.files;
         if files.len() >= FILES && !files.contains_key(&key) {
             files.retain(|_, known| matches!(known.verdict, Verdict::Libraries(_)));
             if files.len() >= FILES {
@@ -123,13 +132,14 @@ impl Stacks {
 
     /// Forgets a file, so that it is looked at when it is met again.
     pub(crate) fn forget(&self, key: FileKey) {
-        self.lock().remove(&key);
+        self.lock().files.remove(&key);
     }
 
     /// The files that hold TLS, or may hold it: all but those with nothing.
     pub(crate) fn notable(&self) -> Vec<(FileKey, Arc<Known>)> {
-        let files = self.lock();
-        let notable = files
+        let inner = self.lock();
+        let notable = inner
+            .files
             .iter()
             .filter(|(_, known)| known.verdict != Verdict::Nothing);
         notable
@@ -137,9 +147,14 @@ impl Stacks {
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<FileKey, Arc<Known>>> {
+    /// A number that changes with what is [`notable`](Self::notable).
+    pub(crate) fn changes(&self) -> u64 {
+        self.lock().changes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing that could panic happens under the lock.
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
