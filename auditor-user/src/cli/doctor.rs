@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::probe::{Btf, are_returns_safe_here, probes};
+use crate::probe::{Btf, Release, probes};
 
 /// Flags of `doctor`.
 #[derive(Args)]
@@ -95,7 +95,10 @@ fn examine() -> Vec<Finding> {
             Some(error.to_string()),
         )),
     }
-    findings.extend(stacks(are_returns_safe_here(), Path::new(UPROBES).exists()));
+    findings.extend(stacks(
+        Release::of_kernel().has_safe_returns(),
+        Path::new(UPROBES).exists(),
+    ));
     for (what, obstacle) in [
         ("32-bit programs", "their system calls are not heard"),
         (

@@ -1,8 +1,9 @@
 //! What was found in files, by their content: kept from one run to the next in the data directory.
 //!
 //! A finding counts for a file with the same SHA-256 only, and only for the very program that made it, so that neither
-//! a forged file nor another version of the search can put a probe in a wrong place. Bounds: [`FINDINGS`], of which the
-//! one used longest ago goes first; [`BYTES`] of the file.
+//! a forged file nor another version of the search can put a probe in a wrong place. A file on a disk that has not
+//! changed since it was hashed is not hashed again. Bounds: [`FINDINGS`], of which the one used longest ago goes first;
+//! [`BYTES`] of the file.
 
 use std::{
     collections::HashMap,
@@ -12,6 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::sys::stat::major;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -43,8 +45,34 @@ pub(super) struct Cache {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Finding {
+    /// Size of the content.
+    len: u64,
+    /// The file that had it last.
+    file: Option<Unchanged>,
     libraries: Vec<Found>,
     used: u64,
+}
+
+/// What shows that a file on a disk has not changed: nobody but root can set the time of its last change.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Unchanged {
+    device: u64,
+    inode: u64,
+    len: u64,
+    changed: (i64, i64),
+}
+
+impl Unchanged {
+    /// Of a file; `None` where it is on no disk, so that whoever made the file system may say what they like.
+    pub(super) fn of(data: &fs::Metadata) -> Option<Self> {
+        let is_on_disk = major(data.dev()) != 0;
+        is_on_disk.then(|| Self {
+            device: data.dev(),
+            inode: data.ino(),
+            len: data.len(),
+            changed: (data.ctime(), data.ctime_nsec()),
+        })
+    }
 }
 
 /// What is in the file.
@@ -89,8 +117,33 @@ impl Cache {
         Some(finding.libraries.clone())
     }
 
-    /// Keeps what was found.
-    pub(super) fn insert(&mut self, content: Content, libraries: Vec<Found>) {
+    /// The content of a file that has not changed since it was hashed.
+    pub(super) fn content_of(&self, file: Option<Unchanged>) -> Option<Content> {
+        let file = file?;
+        let mut findings = self.findings.iter();
+        findings
+            .find(|(_, finding)| finding.file == Some(file))
+            .map(|(content, _)| content.clone())
+    }
+
+    /// Whether a content of this size is known, so that hashing may spare a search.
+    pub(super) fn has_size(&self, len: u64) -> bool {
+        self.findings.values().any(|finding| finding.len == len)
+    }
+
+    /// Notes that a file has a content that is known.
+    pub(super) fn note_file(&mut self, content: &str, file: Option<Unchanged>) {
+        if let Some(finding) = self.findings.get_mut(content)
+            && file.is_some()
+            && finding.file != file
+        {
+            finding.file = file;
+            self.is_changed = true;
+        }
+    }
+
+    /// Keeps what was found in a content of this size.
+    pub(super) fn insert(&mut self, content: Content, len: u64, libraries: Vec<Found>) {
         if self.findings.len() >= FINDINGS {
             let oldest = self.findings.iter().min_by_key(|(_, finding)| finding.used);
             let oldest = oldest.map(|(content, _)| content.clone());
@@ -98,7 +151,13 @@ impl Cache {
         }
         self.uses += 1;
         let used = self.uses;
-        self.findings.insert(content, Finding { libraries, used });
+        let finding = Finding {
+            len,
+            file: None,
+            libraries,
+            used,
+        };
+        self.findings.insert(content, finding);
         self.is_changed = true;
     }
 
@@ -206,11 +265,26 @@ mod tests {
     fn what_was_found_is_there_in_the_next_run() {
         let place = directory("kept");
         let mut cache = Cache::open(Some(&place));
-        cache.insert("a".into(), finding("Go"));
+        let file = Some(Unchanged {
+            device: 8 << 8,
+            inode: 7,
+            len: 3,
+            changed: (1, 2),
+        });
+        cache.insert("a".into(), 3, finding("Go"));
+        cache.note_file("a", file);
         cache.save();
         let mut cache = Cache::open(Some(&place));
         assert_eq!(cache.get("a"), Some(finding("Go")));
         assert_eq!(cache.get("b"), None);
+        assert!(cache.has_size(3) && !cache.has_size(4));
+        assert_eq!(cache.content_of(file).as_deref(), Some("a"));
+        let changed = file.map(|file| Unchanged {
+            changed: (1, 3),
+            ..file
+        });
+        assert_eq!(cache.content_of(changed), None);
+        assert_eq!(cache.content_of(None), None);
         fs::remove_dir_all(place).unwrap();
     }
 
@@ -219,7 +293,7 @@ mod tests {
         let place = directory("foreign");
         let path = place.join(NAME);
         let mut cache = Cache::open(Some(&place));
-        cache.insert("a".into(), finding("Go"));
+        cache.insert("a".into(), 3, finding("Go"));
         cache.save();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
         assert_eq!(Cache::open(Some(&place)).get("a"), None);
@@ -236,12 +310,18 @@ mod tests {
     fn the_finding_used_longest_ago_goes_at_the_bound() {
         let mut cache = Cache::default();
         for at in 0..FINDINGS {
-            cache.insert(at.to_string(), Vec::new());
+            cache.insert(at.to_string(), 1, Vec::new());
         }
         assert!(cache.get("0").is_some());
-        cache.insert("new".into(), Vec::new());
+        cache.insert("new".into(), 1, Vec::new());
         assert_eq!(cache.findings.len(), FINDINGS);
         assert!(cache.get("0").is_some() && cache.get("1").is_none());
+    }
+
+    #[test]
+    fn a_file_on_no_disk_is_never_taken_for_unchanged() {
+        let data = fs::metadata("/proc/self/status").unwrap();
+        assert_eq!(Unchanged::of(&data), None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use procfs::process::{MMPermissions, Process};
 
 use super::{
     attach::{AttachError, Attacher},
-    cache::{self, Cache, Content},
+    cache::{self, Cache, Content, Unchanged},
     holder,
     inspect::{self, Found, InspectError},
     present, twin,
@@ -34,6 +34,8 @@ const REQUESTS: usize = 4_096;
 const FILE: u64 = 512 << 20;
 /// Large files that are searched at once.
 const APART: usize = 2;
+/// Contents with TLS that are remembered.
+const CONTENTS: usize = 16_384;
 /// Probes of one library that are believed.
 const SITES: usize = 1_024;
 /// How long the end waits for probes to be taken away.
@@ -61,6 +63,8 @@ pub(crate) enum Request {
     },
     /// A large file has been searched.
     Searched(Box<(Job, Result<Search, InspectError>)>),
+    /// Nothing more is to be done for a large file; its content, where it was hashed after the search.
+    Hashed(FileKey, u64, Option<Content>),
     /// Take all probes away, and answer.
     Stop(SyncSender<()>),
 }
@@ -68,7 +72,9 @@ pub(crate) enum Request {
 /// A file that is to be searched.
 pub(crate) struct Job {
     file: File,
-    keys: Vec<FileKey>,
+    key: FileKey,
+    /// What the kernel side calls it, where that is something else.
+    asked: Option<FileKey>,
     path: String,
     len: u64,
     begun: Instant,
@@ -108,12 +114,12 @@ pub(crate) struct Enroller {
     mapped: KernelMap<MapData, [u64; 2], u8>,
     stacks: Stacks,
     cache: Arc<Mutex<Cache>>,
-    /// What was made of contents that hold TLS.
-    probed: HashMap<Content, Vec<Library>>,
+    /// What was made of contents that hold TLS, with their size.
+    probed: HashMap<Content, (u64, Vec<Library>)>,
     requests: Receiver<Request>,
     sender: SyncSender<Request>,
-    /// Large files that are being searched, and that wait for it.
-    busy: usize,
+    /// Sizes of the large files that are being searched, and those that wait for it.
+    busy: Vec<u64>,
     waiting: VecDeque<Job>,
 }
 
@@ -129,7 +135,7 @@ impl Enroller {
             probed: HashMap::new(),
             requests,
             sender,
-            busy: 0,
+            busy: Vec::new(),
             waiting: VecDeque::new(),
         }
     }
@@ -154,7 +160,7 @@ impl Enroller {
         {
             self.look_at_mappings(&process, None, |_| true);
         }
-        while self.busy != 0
+        while !self.busy.is_empty()
             && let Ok(request) = self.requests.recv()
         {
             self.handle(request);
@@ -188,13 +194,11 @@ impl Enroller {
             Request::Stop(_) => return,
             Request::Searched(searched) => {
                 let (job, search) = *searched;
-                self.busy -= 1;
                 self.conclude(job, search);
-                if let Some(next) = self.waiting.pop_front() {
-                    self.search_apart(next);
-                } else if self.busy == 0 {
-                    self.save();
-                }
+                return;
+            }
+            Request::Hashed(file, len, content) => {
+                self.finish_apart(file, len, content);
                 return;
             }
             Request::Program { file, .. } | Request::Mapping { file, .. }
@@ -287,10 +291,8 @@ impl Enroller {
         let name = std::fs::read_link(path).unwrap_or_else(|_| path.to_owned());
         let job = Job {
             file,
-            keys: [own]
-                .into_iter()
-                .chain(asked.filter(|asked| *asked != own))
-                .collect(),
+            key: own,
+            asked: asked.filter(|asked| *asked != own),
             path: name.display().to_string(),
             len: data.len(),
             begun,
@@ -317,27 +319,45 @@ impl Enroller {
         true
     }
 
-    /// Has a large file searched in a thread of its own, or lets it wait.
+    /// Has a large file searched in a thread of its own, or lets it wait: of files of one size the first is searched,
+    /// for the others may have the same content.
     fn search_apart(&mut self, job: Job) {
         self.note(&job, Verdict::Searching);
-        if self.busy >= APART {
+        if self.busy.len() >= APART || self.busy.contains(&job.len) {
             self.waiting.push_back(job);
             return;
         }
-        self.busy += 1;
+        self.busy.push(job.len);
         let (cache, sender) = (Arc::clone(&self.cache), self.sender.clone());
+        let (key, len) = (job.key, job.len);
         let search = move || {
-            let search = search_large(&job, &cache);
+            let content = search_large(job, &cache, &sender);
             // Fails when nobody wants it any more.
-            let _ = sender.send(Request::Searched(Box::new((job, search))));
+            let _ = sender.send(Request::Hashed(key, len, content));
         };
         if let Err(error) = thread::Builder::new()
             .name("search".to_owned())
             .spawn(search)
         {
-            // The file is met again with the next process that has it.
-            self.busy -= 1;
+            self.busy.retain(|busy| *busy != len);
             tracing::warn!(%error, "cannot search a large file for TLS");
+        }
+    }
+
+    /// Goes on with the next large file.
+    fn finish_apart(&mut self, file: FileKey, len: u64, content: Option<Content>) {
+        self.busy.retain(|busy| *busy != len);
+        if let Some(content) = content
+            && let Some(known) = self.stacks.get(file)
+            && let Verdict::Libraries(libraries) = &known.verdict
+        {
+            self.remember(content, len, libraries);
+        }
+        for job in std::mem::take(&mut self.waiting) {
+            self.search_apart(job);
+        }
+        if self.busy.is_empty() {
+            self.save();
         }
     }
 
@@ -363,29 +383,33 @@ impl Enroller {
             path: job.path.clone(),
             verdict,
         });
-        for key in &job.keys {
-            self.stacks.set(*key, Arc::clone(&known));
+        for key in [Some(job.key), job.asked].into_iter().flatten() {
+            self.stacks.set(key, Arc::clone(&known));
         }
     }
 
     fn probe(&mut self, job: &Job, search: Search) -> Vec<Library> {
-        let content = search.content.or_else(|| cache::content(&job.file).ok());
+        let mut content = search.content;
+        if content.is_none() && self.probed.values().any(|(len, _)| *len == job.len) {
+            content = cache::content(&job.file).ok();
+        }
         if let Some(content) = &content
-            && let Some(libraries) = self.probed.get(content)
+            && let Some((_, libraries)) = self.probed.get(content)
             && is_twin(&job.file, &search.found)
         {
             tracing::debug!(file = %job.path, "another name of a file that is probed");
             return libraries.clone();
         }
         let searched = job.begun.elapsed();
-        let libraries: Vec<_> = search
-            .found
-            .into_iter()
-            .map(|found| self.probe_library(job, found))
-            .collect();
+        let found = search.found.into_iter();
+        let libraries: Vec<_> = found.map(|found| self.probe_library(job, found)).collect();
         tracing::debug!(file = %job.path, ?searched, probed = ?job.begun.elapsed(), "looked at");
+        // Large ones are hashed by the thread that searched them.
+        if content.is_none() && job.len <= inspect::SMALL {
+            content = cache::content(&job.file).ok();
+        }
         if let Some(content) = content {
-            self.probed.insert(content, libraries.clone());
+            self.remember(content, job.len, &libraries);
         }
         libraries
     }
@@ -421,6 +445,13 @@ impl Enroller {
         library
     }
 
+    /// Remembers what was made of a content, to know its other names.
+    fn remember(&mut self, content: Content, len: u64, libraries: &[Library]) {
+        if self.probed.len() < CONTENTS {
+            self.probed.insert(content, (len, libraries.to_vec()));
+        }
+    }
+
     fn save(&self) {
         self.cache
             .lock()
@@ -429,23 +460,40 @@ impl Enroller {
     }
 }
 
-/// Finds out what a large file holds: from its content where that is known, else by a search.
-fn search_large(job: &Job, cache: &Mutex<Cache>) -> Result<Search, InspectError> {
+/// Finds out what a large file holds, from its content where that is known, else by a search, and tells it; the content,
+/// if that was hashed only afterwards.
+fn search_large(job: Job, cache: &Mutex<Cache>, sender: &SyncSender<Request>) -> Option<Content> {
     let lock = || cache.lock().unwrap_or_else(PoisonError::into_inner);
-    let content = cache::content(&job.file)?;
-    let known = lock().get(&content);
-    let found = match known {
-        Some(found) => found,
-        None => {
-            let found = inspect::large(&job.file)?;
-            lock().insert(content.clone(), found.clone());
-            found
-        }
+    let unchanged = job.file.metadata().ok().as_ref().and_then(Unchanged::of);
+    let mut content = lock().content_of(unchanged);
+    if content.is_none() && lock().has_size(job.len) {
+        content = cache::content(&job.file).ok();
+    }
+    let known = content.as_ref().and_then(|content| lock().get(content));
+    let is_known = known.is_some();
+    let search = match known {
+        Some(found) => Ok(found),
+        None => inspect::large(&job.file),
     };
-    Ok(Search {
-        content: Some(content),
+    let found = search.as_ref().ok().cloned();
+    let (file, len) = (job.file.try_clone(), job.len);
+    let early = content.clone();
+    let search = search.map(|found| Search {
+        content: early,
         found,
-    })
+    });
+    if sender
+        .send(Request::Searched(Box::new((job, search))))
+        .is_err()
+    {
+        return None;
+    }
+    let content = content.or_else(|| cache::content(file.as_ref().ok()?).ok())?;
+    if !is_known {
+        lock().insert(content.clone(), len, found?);
+    }
+    lock().note_file(&content, unchanged);
+    Some(content)
 }
 
 /// Whether a file has the probes already that belong into it, for it is one that is known by another name.
