@@ -107,7 +107,10 @@ impl Play {
     }
 
     fn send(&mut self, channel: ChannelId, from: Side, text: &str) {
-        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        self.send_bytes(channel, from, Bytes::copy_from_slice(text.as_bytes()));
+    }
+
+    fn send_bytes(&mut self, channel: ChannelId, from: Side, bytes: Bytes) {
         let mut at = 0;
         while at < bytes.len() {
             let end = bytes.len().min(at + self.piece);
@@ -212,6 +215,49 @@ fn stdio_with_log_lines_between() {
             "in pieces of {piece}"
         );
         assert!(told.iter().all(|one| one.session.id == told[0].session.id));
+    }
+}
+
+#[test]
+fn a_websocket_that_began_as_http() {
+    let frame = |text: &str| {
+        let size = u16::try_from(text.len()).unwrap().to_be_bytes();
+        let header = [&[0x81, 126], &size[..]].concat();
+        [&header, text.as_bytes()].concat()
+    };
+    for piece in [1, 7, 10_000] {
+        let mut play = Play::new(piece);
+        let socket = play.channel(3, ChannelKind::Tcp);
+        let hello = "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: mcp\r\n\r\n";
+        let welcome = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+        play.send(socket, Side::A, hello);
+        play.send(socket, Side::B, welcome);
+        for (from, text) in [
+            (Side::A, INITIALIZE),
+            (Side::B, INITIALIZED),
+            (Side::A, READY),
+            (Side::A, CALL),
+            (Side::B, ASK),
+            (Side::A, ANSWER),
+            (Side::B, RESULT),
+        ] {
+            play.send_bytes(socket, from, frame(text).into());
+        }
+        let told = play.told();
+        assert_eq!(
+            methods(&told),
+            [
+                ("initialize", true),
+                ("notifications/initialized", false),
+                ("elicitation/create", true),
+                ("tools/call", true),
+            ],
+            "in pieces of {piece}"
+        );
+        assert!(
+            told.iter()
+                .all(|one| one.session.transport == Transport::WebSocket)
+        );
     }
 }
 

@@ -277,6 +277,7 @@ fn transport(transport: Transport) -> &'static str {
         Transport::Sse => "sse",
         Transport::Unix => "unix",
         Transport::Tcp => "tcp",
+        Transport::WebSocket => "websocket",
     }
 }
 

@@ -356,6 +356,7 @@ fn transport(transport: Transport) -> &'static str {
         Transport::Sse => "sse",
         Transport::Unix => "unix",
         Transport::Tcp => "tcp",
+        Transport::WebSocket => "websocket",
     }
 }
 

@@ -97,6 +97,8 @@ pub enum Transport {
     Unix,
     /// Lines over TCP.
     Tcp,
+    /// Messages over a WebSocket.
+    WebSocket,
 }
 
 /// An MCP session, or the connection that stands for it.

@@ -26,9 +26,16 @@ use crate::{
 const SMALL: usize = 4096;
 
 impl Sessions {
-    pub(super) fn line_message(&mut self, parsed: Parsed, now: Time, world: &impl World) {
+    /// Takes a message that came without HTTP around it; `transport` where its channel does not tell.
+    pub(super) fn line_message(
+        &mut self,
+        parsed: Parsed,
+        now: Time,
+        transport: Option<Transport>,
+        world: &impl World,
+    ) {
         let (channel, from) = (parsed.part.channel, parsed.part.from);
-        let Some(session) = self.line_session(channel, from, now) else {
+        let Some(session) = self.line_session(channel, from, transport, now) else {
             return;
         };
         if self.is_echo(&parsed) {
@@ -198,7 +205,13 @@ impl Sessions {
     }
 
     /// The session of a channel that carries lines; begins one with its first message.
-    fn line_session(&mut self, id: ChannelId, from: Side, now: Time) -> Option<u64> {
+    fn line_session(
+        &mut self,
+        id: ChannelId,
+        from: Side,
+        transport: Option<Transport>,
+        now: Time,
+    ) -> Option<u64> {
         let chan = self.channels.get(&id)?;
         if let Some(line) = &chan.line
             && self.live.contains_key(&line.session)
@@ -206,11 +219,11 @@ impl Sessions {
             return Some(line.session);
         }
         let kind = chan.info.as_ref().map(|info| info.kind);
-        let transport = match kind {
+        let transport = transport.unwrap_or(match kind {
             Some(ChannelKind::Tcp) => Transport::Tcp,
             Some(ChannelKind::NamedUnix) => Transport::Unix,
             _ => Transport::Stdio,
-        };
+        });
         let session = self.new_session(transport, now);
         let chan = self.channels.get_mut(&id)?;
         let line = chan.line.get_or_insert_with(|| Line {

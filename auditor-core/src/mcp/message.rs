@@ -117,7 +117,7 @@ pub(super) fn is_batch(body: &Bytes) -> bool {
 
 fn part(message: &Message, bodies: bool) -> Part {
     let http = match &message.framing {
-        Framing::Line => None,
+        Framing::Line | Framing::WebSocket => None,
         Framing::Http {
             part: HttpPart::Request,
             request,

@@ -235,7 +235,11 @@ impl Sessions {
         let seen = world.seen(message.channel, message.from, &message.range);
         (parsed.part.writer, parsed.part.reader) = (seen.writer, seen.reader);
         match &message.framing {
-            Framing::Line => self.line_message(parsed, message.time, world),
+            Framing::Line => self.line_message(parsed, message.time, None, world),
+            Framing::WebSocket => {
+                let transport = Some(Transport::WebSocket);
+                self.line_message(parsed, message.time, transport, world);
+            }
             Framing::Http {
                 exchange,
                 part,

@@ -53,8 +53,9 @@ pub(super) struct Body {
     decoder: Option<Decoder>,
     /// Position and time of the first byte.
     began: Option<(u64, Time)>,
-    /// Position after the last byte so far.
+    /// Position after the last byte so far, and how many came.
     end: u64,
+    moved: u64,
     /// After a gap, until framing found its footing.
     recovering: bool,
     /// Why it cannot be heard, until that is told.
@@ -124,6 +125,7 @@ impl Body {
             decoder: None,
             began: None,
             end: 0,
+            moved: 0,
             recovering: false,
             untold: None,
             is_guessed: false,
@@ -159,6 +161,7 @@ impl Body {
         self.began.get_or_insert((pos, out.time));
         let end = pos.saturating_add(bytes.len() as u64);
         self.end = end;
+        self.moved = self.moved.saturating_add(bytes.len() as u64);
         match &mut self.kind {
             Kind::Ignored => return out.quiet(context.from, bytes.len() as u64),
             Kind::Lost => {
@@ -192,18 +195,14 @@ impl Body {
         });
         self.decoder = Some(decoder);
         if let Err(error) = result {
-            let lost = self.lose(out);
-            match error {
-                DecodeError::TooLarge { .. } => {
-                    out.begin_gap(context.from, end..end, GapCause::Bound, lost);
-                }
+            self.lose(out);
+            let cause = match error {
+                DecodeError::TooLarge { .. } => GapCause::Bound,
                 // What only looked encoded is nothing that could be understood.
-                DecodeError::Malformed(_) if self.is_guessed => {}
-                DecodeError::Malformed(_) => {
-                    let discarded = lost.saturating_add(bytes.len() as u64);
-                    out.begin_gap(context.from, end..end, GapCause::Undecodable, discarded);
-                }
-            }
+                DecodeError::Malformed(_) if self.is_guessed => return,
+                DecodeError::Malformed(_) => GapCause::Undecodable,
+            };
+            out.begin_gap(context.from, end..end, cause, self.moved);
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
     http1, http2,
     line::{self, LineFramer, looks_like_tail_of_message},
     output::Output,
+    websocket,
 };
 use crate::{
     key::Side,
@@ -56,6 +57,7 @@ enum Mode {
     Lines(Box<LineFramer>),
     Http1(Box<http1::Receiver>),
     Http2(Box<http2::Receiver>),
+    WebSocket(Box<websocket::Receiver>),
     /// A protocol that carries no MCP.
     Deaf,
 }
@@ -74,13 +76,16 @@ impl Direction {
             Mode::Lines(lines) => lines.buffered(),
             Mode::Http1(receiver) => receiver.buffered(),
             Mode::Http2(receiver) => receiver.buffered(),
+            Mode::WebSocket(receiver) => receiver.buffered(),
             Mode::Deaf => 0,
         }
     }
 
     pub(super) fn shrink_to(&mut self, bytes: usize, out: &mut Output) {
-        if let Mode::Lines(lines) = &mut self.mode {
-            lines.shrink_to(bytes, out);
+        match &mut self.mode {
+            Mode::Lines(lines) => lines.shrink_to(bytes, out),
+            Mode::WebSocket(receiver) => receiver.shrink_to(bytes, out),
+            Mode::Http1(_) | Mode::Http2(_) | Mode::Deaf => {}
         }
     }
 
@@ -134,6 +139,7 @@ impl Direction {
                     out.quiet(self.from, bytes.len() as u64);
                     return;
                 }
+                Mode::WebSocket(receiver) => return receiver.feed(bytes, pos, out),
                 Mode::Lines(_) => self.lines(bytes, pos, out),
                 Mode::Http1(_) => self.http1(bytes, pos, other, connections, out),
                 Mode::Http2(receiver) => {
@@ -256,13 +262,19 @@ impl Direction {
                 connections.http2.upgrade(client, exchange, out);
                 self.mode = Mode::Http2(Box::new(http2::Receiver::new(self.from)));
             }
-            Upgrade::Other => {
+            Upgrade::WebSocket | Upgrade::Other => {
                 connections.close(out);
-                if let Mode::Lines(lines) = &mut other.mode {
-                    lines.break_off(false, out);
+                for direction in [self, other] {
+                    if let Mode::Lines(lines) = &mut direction.mode {
+                        lines.break_off(false, out);
+                    }
+                    direction.mode = match upgrade {
+                        Upgrade::WebSocket => {
+                            Mode::WebSocket(Box::new(websocket::Receiver::new(direction.from)))
+                        }
+                        _ => Mode::Deaf,
+                    };
                 }
-                self.mode = Mode::Deaf;
-                other.mode = Mode::Deaf;
             }
         }
     }
@@ -298,6 +310,10 @@ impl Direction {
                 out.begin_gap(self.from, range, cause, 0);
                 receiver.gap(bytes, &mut connections.http2, out);
             }
+            Mode::WebSocket(receiver) => {
+                out.begin_gap(self.from, range, cause, 0);
+                receiver.gap(pos, bytes, out);
+            }
             Mode::Deaf => {}
         }
     }
@@ -313,6 +329,7 @@ impl Direction {
             Mode::Http1(receiver) => {
                 receiver.end(cause == EndCause::Closed, &mut connections.http1, out);
             }
+            Mode::WebSocket(receiver) => receiver.end(out),
             Mode::Http2(_) | Mode::Deaf => {}
         }
         connections.close(out);

@@ -69,6 +69,15 @@ impl Decoder {
         })
     }
 
+    /// Deflate without any header, as in WebSocket messages.
+    pub(super) fn raw_deflate() -> Self {
+        Self {
+            kind: Kind::Deflate(Box::new(Decompress::new(false))),
+            taken: 0,
+            made: 0,
+        }
+    }
+
     /// Takes the next transferred bytes and hands what they stand for to `take`. After an error
     /// the body is lost.
     pub(super) fn decode(

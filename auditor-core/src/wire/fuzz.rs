@@ -56,6 +56,15 @@ pub fn fuzz_sse(input: &[u8]) {
     );
 }
 
+/// Both directions of a WebSocket.
+pub fn fuzz_websocket(input: &[u8]) {
+    run(
+        input,
+        b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+    );
+}
+
 /// Compressed bodies: the first byte chooses the encoding.
 pub fn fuzz_encoding(input: &[u8]) {
     let Some((first, rest)) = input.split_first() else {
@@ -180,7 +189,7 @@ mod tests {
     use super::*;
 
     /// Pieces of what the parsers look for.
-    const PIECES: [&[u8]; 20] = [
+    const PIECES: [&[u8]; 23] = [
         b"{\"jsonrpc\":\"2.0\",\"id\":1}",
         b"{\"jsonrpc\":\"2.0\",\"a\":\"",
         b"\n",
@@ -199,6 +208,9 @@ mod tests {
         b"\0\0\x18\0\x09\0\0\0\x03",
         b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\0",
         b"\0\0\x02\x09\0\0\0\0\x01\x40\x01",
+        b"\x81\x18{\"jsonrpc\":\"2.0\",\"id\":1}",
+        b"\x01\x98\0\0\0\0{\"jsonrpc\":\"2.0\",\"id\":1}\x80\0",
+        b"\xc1\x06\xab\x56\xca\x2a\xce\xcf",
         b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
         b"\x28\xb5\x2f\xfd",
     ];
@@ -217,7 +229,7 @@ mod tests {
         #[test]
         fn every_target_survives_what_its_parsers_look_for(input in input(), seed: [u8; 5]) {
             let input = [&seed[..], &input].concat();
-            for target in [fuzz_lines, fuzz_http1, fuzz_http2, fuzz_sse, fuzz_encoding, fuzz_hpack] {
+            for target in [fuzz_lines, fuzz_http1, fuzz_http2, fuzz_sse, fuzz_websocket, fuzz_encoding, fuzz_hpack] {
                 target(&input);
             }
         }

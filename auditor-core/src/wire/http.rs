@@ -36,6 +36,7 @@ pub(super) enum Media {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Upgrade {
     H2c,
+    WebSocket,
     Other,
 }
 
@@ -137,10 +138,17 @@ impl Head {
                 }
             }
             b"upgrade" => {
-                let h2c = value
-                    .split(|byte| *byte == b',')
-                    .any(|name| name.trim_ascii() == b"h2c");
-                self.upgrade = Some(if h2c { Upgrade::H2c } else { Upgrade::Other });
+                let is_offered = |wanted: &[u8]| {
+                    let mut names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                    names.any(|name| name.eq_ignore_ascii_case(wanted))
+                };
+                self.upgrade = Some(if is_offered(b"h2c") {
+                    Upgrade::H2c
+                } else if is_offered(b"websocket") {
+                    Upgrade::WebSocket
+                } else {
+                    Upgrade::Other
+                });
             }
             b"accept" => {
                 let wanted = b"text/event-stream";

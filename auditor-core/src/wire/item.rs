@@ -77,6 +77,8 @@ impl Message {
 pub enum Framing {
     /// A line, or a pretty-printed JSON value over several.
     Line,
+    /// A WebSocket message, on a connection that began as HTTP.
+    WebSocket,
     /// Part of an HTTP exchange.
     Http {
         /// The exchange, unique within its channel.

@@ -1,4 +1,4 @@
-//! Chunks to messages: finds whole JSON-RPC messages in lines, HTTP/1.1, HTTP/2 and SSE.
+//! Chunks to messages: finds whole JSON-RPC messages in lines, HTTP/1.1, HTTP/2, SSE and WebSocket.
 //!
 //! Knows framing, not meaning: what a method is, or which answer belongs to which request,
 //! is the next stage's business. Memory is bounded by [`Limits`].
@@ -24,6 +24,7 @@ mod output;
 mod sse;
 #[cfg(test)]
 mod testing;
+mod websocket;
 
 use self::{
     direction::{Connections, Direction},

@@ -169,6 +169,11 @@ impl Output {
         }
     }
 
+    /// Whether a gap waits to be reported.
+    pub(super) fn has_gap(&mut self, from: Side) -> bool {
+        self.side(from).gap.is_some()
+    }
+
     /// Takes back bytes of which some use was found after all.
     pub(super) fn undiscard(&mut self, from: Side, bytes: u64) {
         if let Some(gap) = &mut self.side(from).gap {

@@ -446,9 +446,9 @@ fn a_decompression_bomb_is_given_up_and_reported() {
 }
 
 #[test]
-fn a_websocket_is_not_listened_to() {
-    let client = "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n";
-    let server = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+fn what_another_protocol_carries_is_not_listened_to() {
+    let client = "GET /x HTTP/1.1\r\nUpgrade: other\r\nConnection: upgrade\r\n\r\n";
+    let server = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n";
     let noise = format!("{CALL}\n").repeat(3000);
     let all = run(&both(client, &(server.to_owned() + &noise)));
     assert!(bodies(&all).is_empty());
