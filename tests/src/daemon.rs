@@ -68,6 +68,11 @@ impl Daemon {
         })
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// The events it writes.
     pub(crate) fn events(&self) -> &EventFile {
         &self.events

@@ -100,7 +100,19 @@ fn contracts(arguments: &Arguments) -> usize {
     };
     let only = arguments.only.as_deref();
     let folder = arguments.folder.join("contract");
-    contract::check(auditor, &folder, only, LIMIT * arguments.slow)
+    let limit = LIMIT * arguments.slow;
+    let failed = contract::check(auditor, &folder, only, limit);
+    let certificates = Certificates::make(&arguments.folder.join("certificates"));
+    let alone = certificates.map(|certificates| {
+        let setup = load::alone::Setup {
+            auditor,
+            folder: &arguments.folder,
+            certificates: &certificates,
+            limit,
+        };
+        load::alone::check(&setup, arguments)
+    });
+    failed + alone.unwrap_or(1)
 }
 
 /// Runs the chosen tests and gives the number of those that failed.

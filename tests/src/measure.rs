@@ -1,4 +1,4 @@
-//! What takes too long for a whole test, on demand: `auditor-e2e ... fresh|many`. Prints what was measured.
+//! What takes too long for a whole test, on demand: `auditor-e2e ... fresh|many|attach|throughput`. Prints what was measured.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::{
     Arguments, LIMIT,
     certificates::Certificates,
     daemon::Daemon,
-    load::{fresh, many},
+    load::{alone, fresh, many, throughput},
 };
 
 #[derive(Subcommand)]
@@ -18,6 +18,16 @@ pub(crate) enum Measurement {
     Fresh {
         #[arg(default_value_t = 500)]
         calls: u64,
+    },
+    /// Daemons that come and go under load
+    Attach {
+        #[arg(default_value_t = 100)]
+        times: usize,
+    },
+    /// Calls per second of HTTPS servers with and without the auditor in turn
+    Throughput {
+        #[arg(default_value_t = 5)]
+        pairs: usize,
     },
     /// Connections at once through one process
     Many {
@@ -32,9 +42,21 @@ impl Measurement {
         let folder = &arguments.folder;
         let certificates = Certificates::make(&folder.join("certificates"))?;
         let limit = LIMIT * arguments.slow * 4;
+        let setup = alone::Setup {
+            auditor,
+            folder,
+            certificates: &certificates,
+            limit,
+        };
+        match *self {
+            Self::Attach { times } => return alone::attach_and_detach(&setup, times),
+            Self::Throughput { pairs } => return throughput(pairs, &setup),
+            _ => {}
+        }
         let mut daemon = Daemon::start(auditor, &folder.join("daemon"), &[], limit)?;
         let mut missed = 0;
         match *self {
+            Self::Attach { .. } | Self::Throughput { .. } => {}
             Self::Fresh { calls } => {
                 for program in fresh::PROGRAMS {
                     let unheard =
@@ -60,4 +82,21 @@ impl Measurement {
         ensure!(missed == 0, "{missed} figures are not what they must be");
         Ok(())
     }
+}
+
+fn throughput(pairs: usize, setup: &alone::Setup<'_>) -> Result<()> {
+    // Counting costs a little; it is the same for all.
+    const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
+    let before = std::fs::read(SWITCH)?;
+    std::fs::write(SWITCH, "1")?;
+    let measured = throughput::SERVERS.into_iter().try_for_each(|server| {
+        let figures = throughput::measure(server, pairs, setup)?;
+        println!(
+            "{server:?}: {:.0} calls/s without, ratio with : without {:.2}, {:.2} probe hits per message and end",
+            figures.without, figures.ratio, figures.hits
+        );
+        Ok(())
+    });
+    std::fs::write(SWITCH, before)?;
+    measured
 }

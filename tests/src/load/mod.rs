@@ -2,8 +2,10 @@
 //!
 //! They are no MCP clients, and as servers no MCP servers beyond `tools/call`.
 
+pub(crate) mod alone;
 pub(crate) mod fresh;
 pub(crate) mod many;
+pub(crate) mod throughput;
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
