@@ -13,6 +13,7 @@ use super::{
     interaction::{Failure, InteractionId, LostCause, Transport},
     message::{self, Parsed, Shape},
     method::Sender,
+    open::Open,
     session::{Asker, Key, direction},
     sessions::{Sessions, Timer},
 };
@@ -56,6 +57,19 @@ pub(super) struct Context<'a> {
     pub(super) part: &'a HttpPart,
     pub(super) request: Option<&'a Arc<HttpHead>>,
     pub(super) response: Option<&'a Arc<HttpHead>>,
+}
+
+/// Whether the process that wrote an answer is the one that read the request.
+fn is_answered_by_its_reader(open: &Open, answer: &Parsed) -> bool {
+    let reader = open
+        .interaction
+        .request
+        .as_ref()
+        .and_then(|part| part.reader);
+    match (reader, answer.part.writer) {
+        (Some(reader), Some(writer)) => reader.process == writer.process,
+        _ => false,
+    }
 }
 
 /// Whether this is the event that tells where a legacy client is to post.
@@ -216,7 +230,8 @@ impl Sessions {
 
     /// The open request of another session that an answer fits, if only one does: one that names
     /// no session on the same server (a legacy stream joined late), or the same session under
-    /// another address of its server.
+    /// another address of its server, which shows in that who read the request writes the answer.
+    /// A proxy has sessions of one name on both sides, but does not write what it reads itself.
     fn http_elsewhere(&self, session: u64, asker: Asker, answer: &Parsed) -> Option<InteractionId> {
         let live = self.live.get(&session)?;
         let (server, name) = (live.server?, live.info.mcp_session_id.as_ref());
@@ -227,7 +242,9 @@ impl Sessions {
             };
             let other_name = other.info.mcp_session_id.as_ref();
             let fits = match (name, other_name) {
-                (Some(name), Some(other)) => name == other,
+                (Some(name), Some(other)) => {
+                    name == other && is_answered_by_its_reader(open, answer)
+                }
                 _ => other.server == Some(server) && (name.is_none() || other_name.is_none()),
             };
             fits && open.asker == asker && open.key.as_ref().is_some_and(|key| key.id == *id)

@@ -1,7 +1,7 @@
 //! Sessions over HTTP.
 
-use super::super::{Direction, Transport};
-use super::{Host, INITIALIZE, INITIALIZED, MILLISECOND, call, post, result, status};
+use super::super::{Direction, Part, Transport};
+use super::{Host, INITIALIZE, INITIALIZED, MILLISECOND, actor, call, post, result, status};
 use crate::{
     key::Side,
     stream::EndCause,
@@ -351,6 +351,8 @@ fn a_deleted_session_ends() {
 fn a_session_is_found_under_another_address_of_its_server() {
     let mut host = Host::new();
     let (first, second) = (host.tcp(1, 8000), host.tcp(2, 8001));
+    host.seen(first, actor(1), actor(2));
+    host.seen(second, actor(1), actor(2));
     let (head, sse) = (post(Some("S1")), status(200, "text/event-stream", None));
     host.http((first, 1), Request, (&head, None), &call(1));
     host.http(
@@ -361,6 +363,25 @@ fn a_session_is_found_under_another_address_of_its_server() {
     );
     host.http((second, 1), Request, (&head, None), SAMPLED);
     assert_eq!(host.told(), ["sampling/createMessage 0 Success"]);
+}
+
+#[test]
+fn an_answer_behind_a_proxy_is_not_that_of_the_request_before_it() {
+    let mut host = Host::new();
+    let (front, back) = (host.tcp(1, 443), host.tcp(2, 8000));
+    host.seen(front, actor(1), actor(2));
+    host.seen(back, actor(2), actor(3));
+    let (head, ok) = (post(Some("S1")), status(200, "application/json", None));
+    host.http((front, 1), Request, (&head, None), &call(1));
+    // The request on the other side was lost.
+    host.http((back, 1), Response, (&head, Some(&ok)), &result(1));
+    host.http((front, 1), Response, (&head, Some(&ok)), &result(1));
+    let told = host.drain();
+    let [call] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    let channel = |part: &Option<Part>| part.as_ref().map(|part| part.channel);
+    assert_eq!(channel(&call.response), Some(front));
 }
 
 #[test]

@@ -133,6 +133,18 @@ impl Host {
         channel
     }
 
+    /// Whom the bytes of a TCP connection are seen to be moved by.
+    pub(super) fn seen(&self, channel: ChannelId, client: Actor, server: Actor) {
+        let seen = |writer, reader| Seen {
+            writer: Some(writer),
+            reader: Some(reader),
+            local: true,
+        };
+        let mut ends = self.world.ends.borrow_mut();
+        ends.insert((channel, Side::A), seen(client, server));
+        ends.insert((channel, Side::B), seen(server, client));
+    }
+
     pub(super) fn message(&mut self, channel: ChannelId, from: Side, text: &str) -> Message {
         let position = self.position.entry((channel, from)).or_default();
         let start = *position;
