@@ -60,6 +60,23 @@ pub(crate) fn encryption(right: bool, events: &[Event]) -> Vec<String> {
         .collect()
 }
 
+/// The requests of which the hops before and behind a proxy are not linked, each with its own.
+pub(crate) fn hops(front: &[Event], behind: &[Event]) -> Vec<String> {
+    let calls = |events: &[Event]| -> Vec<String> {
+        let requests = finals(events).filter(|event| event.interaction.kind == "request");
+        requests.map(|event| event.call().to_owned()).collect()
+    };
+    let behind = calls(behind);
+    let is_loose = |event: &&Event| {
+        let of_it = behind.iter().filter(|call| *call == event.call()).count();
+        event.interaction.kind == "request" && of_it != 1
+    };
+    finals(front)
+        .filter(is_loose)
+        .map(|event| format!("not linked with one hop behind: {}", event.interaction))
+        .collect()
+}
+
 fn finals(events: &[Event]) -> impl Iterator<Item = &Event> {
     events.iter().filter(|event| event.stage == "final")
 }

@@ -89,6 +89,12 @@ impl Event {
         })
     }
 
+    /// What is the same at all hops of a call.
+    pub(crate) fn call(&self) -> &str {
+        let call = self.json.pointer("/unmapped/mcp/hop/call");
+        call.and_then(Value::as_str).unwrap_or(&self.uid)
+    }
+
     /// Whether one of these processes is an end of it.
     pub(crate) fn concerns(&self, pids: &[u32]) -> bool {
         let ends = [self.interaction.client, self.interaction.server];

@@ -33,13 +33,13 @@ impl Front {
         }
     }
 
-    /// The command that listens on `port` and hands on to the server on `back`.
+    /// The command that listens on `port` and hands on to the server on the port `back`, over TLS again if `is_tls`.
     pub(crate) fn command(
         self,
         folder: &Path,
         certificates: &Certificates,
         port: u16,
-        back: u16,
+        (back, is_tls): (u16, bool),
     ) -> Result<Command> {
         let configuration = match self {
             Self::Nginx | Self::NginxStatic => NGINX,
@@ -51,6 +51,8 @@ impl Front {
             .replace("FOLDER", &folder.display().to_string())
             .replace("PAIR", &pair.display().to_string())
             .replace("PORT", &port.to_string())
+            .replace("TRUSTING", if is_tls { TRUSTING } else { "" })
+            .replace("SCHEME", if is_tls { "https" } else { "http" })
             .replace("BACK", &back.to_string());
         let file = folder.join(format!("{}.conf", self.name()));
         fs::write(&file, text)?;
@@ -105,7 +107,7 @@ http {
         ssl_certificate PAIR/server.pem;
         ssl_certificate_key PAIR/server.key;
         location / {
-            proxy_pass http://127.0.0.1:BACK;
+            proxy_pass SCHEME://127.0.0.1:BACK;
             proxy_http_version 1.1;
             proxy_set_header Host $http_host;
             proxy_set_header Connection \"\";
@@ -127,6 +129,13 @@ const CADDY: &str = "{
 https://127.0.0.1:PORT {
     bind 127.0.0.1
     tls PAIR/server.pem PAIR/server.key
-    reverse_proxy 127.0.0.1:BACK
+    reverse_proxy SCHEME://127.0.0.1:BACKTRUSTING
 }
 ";
+
+/// Caddy checks the certificate of the server behind it unless it is told not to; nginx does not.
+const TRUSTING: &str = " {
+        transport http {
+            tls_insecure_skip_verify
+        }
+    }";

@@ -263,6 +263,10 @@ fn judge(played: &Played, daemon: Option<&Daemon>) -> Result<Vec<String>> {
     lines.extend(compare::encryption(false, &behind));
     if let Some(passed_on) = &played.passed_on {
         lines.extend(compare::differences(passed_on, &behind));
+        // A proxy that is not heard on its near side is not known to be the one on its far side.
+        if front.iter().all(|event| event.interaction.server.is_some()) {
+            lines.extend(compare::hops(&front, &behind));
+        }
     } else if played.between.is_some() {
         let reported: Vec<_> = behind
             .iter()

@@ -1,4 +1,4 @@
-//! What takes too long for a whole test, on demand: `auditor-e2e ... fresh|many|attach|throughput`. Prints what was measured.
+//! What takes too long for a whole test, on demand: `auditor-e2e ... fresh|many|hops|attach|throughput`. Prints what was measured.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::{
     Arguments, LIMIT,
     certificates::Certificates,
     daemon::Daemon,
-    load::{alone, fresh, many, throughput},
+    load::{alone, fresh, hops, many, throughput},
 };
 
 #[derive(Subcommand)]
@@ -28,6 +28,11 @@ pub(crate) enum Measurement {
     Throughput {
         #[arg(default_value_t = 5)]
         pairs: usize,
+    },
+    /// Calls through a proxy with TLS on both sides
+    Hops {
+        #[arg(default_value_t = 500)]
+        calls: usize,
     },
     /// Connections at once through one process
     Many {
@@ -67,6 +72,14 @@ impl Measurement {
                         "{}: {heard} of {calls} processes heard from the first request; missed {unheard:?}",
                         program.name()
                     );
+                }
+            }
+            Self::Hops { calls } => {
+                for front in hops::FRONTS {
+                    let figures =
+                        hops::run(front, calls, &daemon, arguments, &certificates, limit)?;
+                    missed += usize::from(figures.judge().is_err());
+                    println!("through {}: {figures:?}", front.name());
                 }
             }
             Self::Many { connections } => {

@@ -215,7 +215,7 @@ impl Session {
             (Between::Front(front), Some(certificates)) => {
                 let server = listening(&mut server, &log, port, limit)?;
                 let near = free_port()?;
-                let mut command = front.command(folder, certificates, near, port)?;
+                let mut command = front.command(folder, certificates, near, (port, false))?;
                 let proxy = listening(&mut command, &folder.join("front.log"), near, limit)?;
                 let speaker = front.speaker(proxy.pid());
                 let servers = Servers {

@@ -82,7 +82,7 @@ pub(crate) fn run(
 #[derive(Debug)]
 pub(crate) struct Told {
     /// The client's process.
-    client: u32,
+    pub(crate) client: u32,
     /// The port of the connection by the id of each call that was answered.
     pub(crate) ports: HashMap<u64, u16>,
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod alone;
 pub(crate) mod fresh;
+pub(crate) mod hops;
 pub(crate) mod many;
 pub(crate) mod throughput;
 
@@ -118,6 +119,15 @@ pub(crate) fn check(
         if is_wanted(&name) {
             let figures = many::run(pair, 100, daemon, certificates, folder, limit);
             let judged = figures.and_then(many::Figures::judge);
+            results.push((name, judged.err().map(|error| format!("{error:#}"))));
+        }
+    }
+    for front in hops::FRONTS {
+        let name = format!("load_40_calls_through_{}", front.name());
+        let is_here = !arguments.without.iter().any(|word| word == "tools");
+        if is_wanted(&name) && is_here {
+            let figures = hops::run(front, 40, daemon, arguments, certificates, limit);
+            let judged = figures.and_then(hops::Figures::judge);
             results.push((name, judged.err().map(|error| format!("{error:#}"))));
         }
     }

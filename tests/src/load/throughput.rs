@@ -95,7 +95,7 @@ fn start(server: Server, setup: &Setup<'_>) -> Result<(Vec<Running>, Target)> {
             let back = free_port()?;
             let behind = Sdk::Rust.server(Transport::Http, back)?;
             let behind = listen(&behind, "behind", back)?;
-            let front = Front::Nginx.command(setup.folder, certificates, port, back)?;
+            let front = Front::Nginx.command(setup.folder, certificates, port, (back, false))?;
             vec![listen(&front, "front", port)?, behind]
         }
     };
