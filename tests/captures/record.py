@@ -23,6 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = os.path.join(os.path.dirname(HERE), "programs")
 PYTHON_1, PYTHON_2 = os.environ.get("AUDITOR_E2E_PYTHON_1"), os.environ.get("AUDITOR_E2E_PYTHON_2")
 NODE, GO = os.environ.get("AUDITOR_E2E_NODE"), os.environ.get("AUDITOR_E2E_GO")
+RUST = os.environ.get("AUDITOR_E2E_RUST")
 SCENARIO = [
     {"do": "list_tools"},
     {"do": "call_tool", "name": "echo", "arguments": {"text": "hello"}},
@@ -40,7 +41,7 @@ SCENARIO = [
 ]
 
 # Kinds of records and their layout: auditor-common/src/record.rs.
-DATA, OBJECT, END, FORK, EXEC, EXIT = range(1, 7)
+DATA, OBJECT, END, FORK, EXEC, EXIT, CGROUP, BIND, MAPPED = range(1, 10)
 HEADER = struct.Struct("<BBBBIQQIIQQQIIQ")
 MESSAGES = (b'"jsonrpc"', b"HTTP/1.1")
 
@@ -51,6 +52,20 @@ def python(interpreter, role):
 
 def node(script):
     return ["node", os.path.join(NODE, script)]
+
+
+def bun(script):
+    return [os.path.join(NODE, "node_modules/@oven/bun-linux-x64/bin/bun"), os.path.join(NODE, script)]
+
+
+def deno(script):
+    program = os.path.join(NODE, "node_modules/@deno/linux-x64-glibc/deno")
+    return [program, "run", "-A", "--no-lock", "--node-modules-dir=manual", os.path.join(NODE, script)]
+
+
+def secure(client, server, mode="auto"):
+    """A session over HTTPS."""
+    return lambda port: ([*client, "--mode", mode], "http", [*server, "--http", port, "--tls", CERTIFICATES], "/mcp")
 
 
 # Name: client with its mode, transport, server behind its port, path.
@@ -67,7 +82,70 @@ SESSIONS = {
         [*node("client.mjs"), "--sdk", "1", "--mode", "legacy"], "http",
         [*node("node_modules/supergateway/dist/index.js"), "--stateful", "--outputTransport", "streamableHttp",
          "--port", port, "--stdio", " ".join(python(PYTHON_1, "server"))], "/mcp"),
+    # One for each TLS stack.
+    "python_https": secure(python(PYTHON_2, "client"), python(PYTHON_2, "server")),
+    "node_https": secure([*node("client.mjs"), "--sdk", "2"], node("server-2.mjs")),
+    "go_https": secure([GO + "/client"], [GO + "/server"]),
+    "rust_https": secure([RUST + "/client"], [RUST + "/server"]),
+    "rust_ring_https": secure([RUST + "/client-ring"], [RUST + "/server-ring"]),
+    "bun_https": secure([*bun("client.mjs"), "--sdk", "2"], bun("server-2.mjs")),
+    "deno_https": secure([*deno("client.mjs"), "--sdk", "1"], deno("server-1.mjs"), "legacy"),
+    "gnutls_https": secure(["gnutls-cli"], python(PYTHON_2, "server")),
 }  # fmt: skip
+
+
+CERTIFICATES = tempfile.mkdtemp()
+SERVER = "subjectAltName = IP:127.0.0.1\nextendedKeyUsage = serverAuth\nbasicConstraints = critical, CA:FALSE\n"
+CALL = json.dumps({
+    "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+    "params": {"name": "echo", "arguments": {"text": "hello"}, "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "one", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }},
+})  # fmt: skip
+
+
+def certify():
+    """Makes an authority, and the certificate of servers, as `tests/src/certificates.rs` does."""
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    with open(CERTIFICATES + "/server.ext", "w") as file:
+        file.write(SERVER)
+    for line in (
+        f"req -x509 -days 2 {key} -addext keyUsage=critical,keyCertSign -subj /CN=authority -keyout ca.key -out ca.pem",
+        f"req {key} -subj /CN=localhost -keyout server.key -out server.csr",
+        "x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile server.ext -out server.pem",
+    ):
+        subprocess.run(["openssl", *line.split()], cwd=CERTIFICATES, check=True, capture_output=True)
+    for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "DENO_CERT"):
+        os.environ[name] = CERTIFICATES + "/ca.pem"
+
+
+def meet(program, log, quiet):
+    """Waits until the auditor hears the TLS stack in a program, which is started for that."""
+    told = f"file={os.path.realpath(program)} "
+    if not os.path.isabs(program) or program in (PYTHON_1, PYTHON_2):
+        return
+    running = subprocess.Popen([program], stdin=subprocess.DEVNULL, **quiet)
+    wait_for("TLS of " + program, lambda: any("TLS is heard" in line and told in line for line in text(log).splitlines()))
+    running.kill()
+    running.wait()
+
+
+def gnutls(port, quiet):
+    """One call by gnutls-cli, which writes what it reads."""
+    headers = "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
+    headers += "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\nConnection: close\r\n"
+    request = f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}Content-Length: {len(CALL)}\r\n\r\n{CALL}"
+    words = ["gnutls-cli", f"--x509cafile={CERTIFICATES}/ca.pem", f"--port={port}", "127.0.0.1"]
+    client = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    client.stdin.write(request)
+    client.stdin.flush()
+    while '"result"' not in (line := client.stdout.readline()):
+        assert line, "gnutls-cli got no answer"
+    client.stdin.close()
+    client.wait(30)
+    return client
 
 
 def wait_for(what, poll):
@@ -103,18 +181,25 @@ def play(name, auditor, folder):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     pids = []
     client += ["--truth", truth, "--scenario", scenario]
+    is_secure = "--tls" in server
+    if is_secure:
+        meet(client[0], log, quiet)
+        meet(server[0], log, quiet)
     if transport:
         server = subprocess.Popen(server, stdin=subprocess.DEVNULL, **quiet)
         pids.append(server.pid)
         wait_for("the server", lambda: listens(port))
-        client += ["--" + transport, f"http://127.0.0.1:{port}{path}"]
+        client += ["--" + transport, f"http{'s' * is_secure}://127.0.0.1:{port}{path}"]
     else:
         client += ["--", *server]
-    client = subprocess.Popen(client, stdin=subprocess.PIPE, **quiet)
-    pids.append(client.pid)
-    wait_for("the scenario", lambda: '"done"' in text(truth))
-    client.stdin.close()
-    client.wait(30)
+    if client[0] == "gnutls-cli":
+        pids.append(gnutls(port, quiet).pid)
+    else:
+        client = subprocess.Popen(client, stdin=subprocess.PIPE, **quiet)
+        pids.append(client.pid)
+        wait_for("the scenario", lambda: '"done"' in text(truth))
+        client.stdin.close()
+        client.wait(30)
     if transport:
         server.send_signal(signal.SIGTERM)
         server.wait(30)
@@ -153,10 +238,17 @@ def restricted(capture, pids):
     for record in all_records:
         if record.stream in own_streams and any(mark in record.data[HEADER.size :] for mark in MESSAGES):
             kept_streams.add(record.stream)
+    # A session that was bound goes on as another stream.
+    for record in all_records:
+        if record.kind == BIND:
+            bound = struct.unpack_from("<QQ", record.data, HEADER.size)
+            if record.stream in kept_streams or bound in kept_streams:
+                kept_streams |= {record.stream, bound}
     kept = []
     for record in all_records:
-        is_stream = record.kind in (DATA, OBJECT, END)
-        if record.stream in kept_streams if is_stream else record.pid in pids and record.kind != 7:
+        is_stream = record.kind in (DATA, OBJECT, END, BIND)
+        is_process = record.kind in (FORK, EXEC, EXIT) and record.pid in pids
+        if record.stream in kept_streams if is_stream else is_process:
             kept.append(sanitised(record.data) if record.kind == EXEC else record.data)
     # A round time of boot instead of this host's.
     head = capture[:8] + struct.pack("<Q", 1_800_000_000_000_000_000)
@@ -192,6 +284,7 @@ def stable(line):
 
 def main():
     auditor, *names = sys.argv[1:]
+    certify()
     for name in names or SESSIONS:
         with tempfile.TemporaryDirectory() as folder:
             capture, pids = play(name, auditor, folder)
