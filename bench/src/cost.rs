@@ -9,16 +9,49 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     auditor::{Auditor, role},
-    report::Report,
+    report::{Report, Spread},
 };
 
 /// Pairs of runs, in turn without and with the auditor.
 const PAIRS: usize = 7;
 
+/// Where the two ends of a session or of a pipe run. Where the scheduler puts two that wake each other changes their
+/// speed by more than the auditor does.
+#[derive(Clone, Copy)]
+enum Placement {
+    /// Both on the first processor: only the work counts.
+    Together,
+    /// Each on a processor of its own.
+    Apart,
+    /// Wherever the scheduler puts them.
+    Free,
+}
+
+impl Placement {
+    const ALL: [Self; 3] = [Self::Together, Self::Apart, Self::Free];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Together => "both ends on one core",
+            Self::Apart => "each end on its core",
+            Self::Free => "left to the scheduler",
+        }
+    }
+
+    /// The processor of the first and of the second end.
+    fn processors(self) -> [Option<usize>; 2] {
+        match self {
+            Self::Together => [Some(0); 2],
+            Self::Apart => [Some(0), Some(1)],
+            Self::Free => [None; 2],
+        }
+    }
+}
+
 pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
-    let mut one = Pairs::default();
+    let mut one: [Pairs; 3] = Default::default();
+    let mut pipe: [Pairs; 3] = Default::default();
     let mut four = Pairs::default();
-    let mut pipe = Pairs::default();
     let mut idle = Pairs::default();
     for _ in 0..PAIRS {
         for has_auditor in [false, true] {
@@ -30,30 +63,46 @@ pub(crate) fn measure(auditor: &Auditor, report: &mut Report) -> Result<()> {
             if let Some(running) = &running {
                 running.settle()?;
             }
-            one.push(has_auditor, ping_pong(1, true)?);
-            four.push(has_auditor, ping_pong(4, false)?);
-            pipe.push(has_auditor, plain_pipe()?);
+            for (placement, (one, pipe)) in Placement::ALL
+                .into_iter()
+                .zip(one.iter_mut().zip(&mut pipe))
+            {
+                one.push(has_auditor, ping_pong(1, placement)?);
+                pipe.push(has_auditor, plain_pipe(placement)?);
+            }
+            four.push(has_auditor, ping_pong(4, Placement::Free)?);
             idle.push(has_auditor, system_calls()?);
             if let Some(running) = running {
                 running.stop()?;
             }
         }
     }
-    report.at_least(
-        "ping-pong throughput of one session, with : without",
-        1.0 / one.ratio(),
-        0.85,
-        "",
-    );
+    for (placement, pairs) in Placement::ALL.into_iter().zip(&one) {
+        let name = format!("ping-pong of one session, {}", placement.name());
+        let throughput = pairs.spread(|without, with| without / with);
+        if matches!(placement, Placement::Together) {
+            report.at_least(&name, throughput, 0.85, "");
+        } else {
+            report.tell(&name, throughput, "");
+        }
+    }
     report.tell(
-        "ping-pong throughput of four sessions, with : without",
-        1.0 / four.ratio(),
+        "ping-pong of four sessions, left to the scheduler",
+        four.spread(|without, with| without / with),
         "",
     );
-    report.at_most("dd bs=64 | cat, time with : without", pipe.ratio(), 1.3, "");
+    for (placement, pairs) in Placement::ALL.into_iter().zip(&pipe) {
+        let name = format!("dd bs=64 | cat, {}", placement.name());
+        let time = pairs.spread(|without, with| with / without);
+        if matches!(placement, Placement::Together) {
+            report.at_most(&name, time, 1.3, "");
+        } else {
+            report.tell(&name, time, "");
+        }
+    }
     report.at_most(
         "a system call that moves nothing, more by",
-        idle.difference(),
+        idle.spread(|without, with| with - without),
         100.0,
         "ns",
     );
@@ -77,51 +126,37 @@ impl Pairs {
         .push(value);
     }
 
-    /// Median of the ratios of the pairs.
-    fn ratio(&self) -> f64 {
-        median(
-            self.with
-                .iter()
-                .zip(&self.without)
-                .map(|(with, without)| with / without)
-                .collect(),
-        )
-    }
-
-    /// Median of the differences of the pairs.
-    fn difference(&self) -> f64 {
-        median(
-            self.with
-                .iter()
-                .zip(&self.without)
-                .map(|(with, without)| with - without)
+    /// What the pairs give, each compared by `compare(without, with)`.
+    fn spread(&self, compare: impl Fn(f64, f64) -> f64) -> Spread {
+        let pairs = self.without.iter().zip(&self.with);
+        Spread::of(
+            pairs
+                .map(|(without, with)| compare(*without, *with))
                 .collect(),
         )
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Runs a program, and what it starts, on the first processor: where the scheduler puts two that wake each other
-/// changes their speed by more than the auditor does.
-fn on_one_processor(program: &Command) -> Command {
+/// Runs a program, and what it starts, on one processor.
+fn on_processor(program: &Command, processor: usize) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["--cpu-list", "0"]).arg(program.get_program());
-    command.args(program.get_args());
+    command.args(["--cpu-list", &processor.to_string()]);
+    command.arg(program.get_program()).args(program.get_args());
     command
 }
 
 /// Seconds that some sessions need for their calls, side by side.
-fn ping_pong(sessions: usize, is_pinned: bool) -> Result<f64> {
+fn ping_pong(sessions: usize, placement: Placement) -> Result<f64> {
+    let [client_on, server_on] = placement.processors();
     let mut clients = Vec::new();
     for _ in 0..sessions {
         let mut client = role()?;
         client.args(["client", "20000"]);
-        if is_pinned {
-            client = on_one_processor(&client);
+        if let Some(processor) = server_on {
+            client.args(["--server-on", &processor.to_string()]);
+        }
+        if let Some(processor) = client_on {
+            client = on_processor(&client, processor);
         }
         clients.push(client.stdout(Stdio::piped()).spawn()?);
     }
@@ -137,14 +172,17 @@ fn ping_pong(sessions: usize, is_pinned: bool) -> Result<f64> {
     Ok(longest / 1e9)
 }
 
-fn plain_pipe() -> Result<f64> {
+/// Seconds that a million small writes need to pass a pipe.
+fn plain_pipe(placement: Placement) -> Result<f64> {
+    let [writer, reader] = placement.processors().map(|processor| {
+        processor.map_or_else(String::new, |processor| {
+            format!("taskset --cpu-list {processor} ")
+        })
+    });
+    let line =
+        format!("{writer}dd if=/dev/zero bs=64 count=1000000 2>/dev/null | {reader}cat >/dev/null");
     let started = Instant::now();
-    let mut shell = Command::new("sh");
-    shell.args([
-        "-c",
-        "dd if=/dev/zero bs=64 count=1000000 2>/dev/null | cat >/dev/null",
-    ]);
-    let status = on_one_processor(&shell).status()?;
+    let status = Command::new("sh").args(["-c", &line]).status()?;
     anyhow::ensure!(status.success(), "dd | cat failed");
     Ok(started.elapsed().as_secs_f64())
 }

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::fd::{AsRawFd as _, OwnedFd},
-    process::Stdio,
+    process::{Command, Stdio},
     time::Instant,
 };
 
@@ -26,6 +26,9 @@ pub(crate) enum Role {
         /// Calls a second; 0 for as many as possible
         #[arg(default_value_t = 0)]
         rate: u64,
+        /// The processor on which the server is to run
+        #[arg(long)]
+        server_on: Option<usize>,
     },
     /// Answers every line
     Server,
@@ -44,7 +47,12 @@ pub(crate) enum Role {
 impl Role {
     pub(crate) fn play(self) -> Result<()> {
         match self {
-            Self::Client { calls, size, rate } => client(calls, size, rate),
+            Self::Client {
+                calls,
+                size,
+                rate,
+                server_on,
+            } => client(calls, size, rate, server_on),
             Self::Server => serve(),
             Self::Writer { messages, size } => write_notifications(messages, size),
             Self::Reader => read_all(),
@@ -63,8 +71,15 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Result<Self> {
-        let mut child = auditor::role()?
+    fn start(processor: Option<usize>) -> Result<Self> {
+        let mut server = auditor::role()?;
+        if let Some(processor) = processor {
+            let program = server.get_program().to_owned();
+            server = Command::new("taskset");
+            server.args(["--cpu-list", &processor.to_string()]);
+            server.arg(program);
+        }
+        let mut child = server
             .arg("server")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -116,8 +131,8 @@ pub(crate) fn call(id: u64, size: usize) -> Vec<u8> {
     line
 }
 
-fn client(calls: u64, size: usize, rate: u64) -> Result<()> {
-    let mut server = Server::start()?;
+fn client(calls: u64, size: usize, rate: u64, server_on: Option<usize>) -> Result<()> {
+    let mut server = Server::start(server_on)?;
     let started = Instant::now();
     for id in 0..calls {
         server.call(&call(id, size), 1)?;
@@ -195,7 +210,7 @@ fn read_all() -> Result<()> {
 }
 
 fn call_sizes(sizes: &str, writes: u64) -> Result<()> {
-    let mut server = Server::start()?;
+    let mut server = Server::start(None)?;
     for (id, size) in sizes.split(',').enumerate() {
         server.call(&call(id as u64, size.parse()?), writes)?;
     }
