@@ -55,6 +55,7 @@ offsets! {
     mount_point: "mount" "mnt_mountpoint";
     vfsmount_root: "vfsmount" "mnt_root";
     socket_sock: "socket" "sk";
+    socket_operations: "socket" "ops";
     socket_inode: "socket_alloc" "vfs_inode";
     sock_family: "sock" "__sk_common.skc_family";
     /// Destination, then source: eight bytes.

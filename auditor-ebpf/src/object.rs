@@ -67,14 +67,15 @@ pub(crate) fn file(fd: u32) -> u64 {
     read(table.word(offset!(fdt_fd)) + u64::from(fd) * 8, 0)
 }
 
-/// Finds the stream behind a descriptor. Into a map value: the verifier then forgets which way led there.
-#[inline(never)]
+/// Finds the stream behind a descriptor.
+#[inline(always)]
 pub(crate) fn locate(fd: u32, side: u8, into: &mut Target) -> bool {
     find(file(fd), side, into)
 }
 
-/// Finds the stream that bytes take which go in (`WRITE`) or come out (`READ`) at `file`.
-#[inline(always)]
+/// Finds the stream that bytes take which go in (`WRITE`) or come out (`READ`) at `file`. Out of line, for it is large;
+/// best into a map value: the verifier then forgets which way led there.
+#[inline(never)]
 pub(crate) fn find(file: u64, side: u8, into: &mut Target) -> bool {
     if file == 0 {
         return false;
@@ -93,7 +94,7 @@ pub(crate) fn find(file: u64, side: u8, into: &mut Target) -> bool {
         return pipe(private, inode, into);
     }
     if operations == kinds.socket {
-        return socket(private, inode, side, into);
+        return socket(kinds, private, inode, side, into);
     }
     let mode: u16 = read(inode, offset!(inode_mode));
     match mode & S_IFMT {
@@ -103,7 +104,7 @@ pub(crate) fn find(file: u64, side: u8, into: &mut Target) -> bool {
         }
         S_IFSOCK => {
             kinds.socket = operations;
-            socket(private, inode, side, into)
+            socket(kinds, private, inode, side, into)
         }
         S_IFCHR => {
             let device: u32 = read(inode, offset!(inode_rdev));
@@ -124,6 +125,8 @@ pub(crate) fn find(file: u64, side: u8, into: &mut Target) -> bool {
 struct Kinds {
     pipe: u64,
     socket: u64,
+    /// The operations of Unix stream sockets (`struct proto_ops *`), which no other sockets have.
+    unix: u64,
     /// No streams.
     others: [u64; 4],
     next: u64,
@@ -191,13 +194,22 @@ fn pipe(pipe: u64, inode: u64, into: &mut Target) -> bool {
 }
 
 #[inline(always)]
-fn socket(socket: u64, inode: u64, side: u8, into: &mut Target) -> bool {
-    let sock: u64 = read(socket, offset!(socket_sock));
+fn socket(kinds: &mut Kinds, socket: u64, inode: u64, side: u8, into: &mut Target) -> bool {
+    let mut members = Block::<2>::new();
+    members.read(socket, least!(socket_sock socket_operations));
+    let sock: u64 = members.get(offset!(socket_sock));
+    let operations: u64 = members.get(offset!(socket_operations));
+    if operations == kinds.unix && operations != 0 {
+        return unix(sock, inode, side, into);
+    }
     if read::<u16>(sock, offset!(sock_type)) != SOCK_STREAM {
         return false;
     }
     match read::<u16>(sock, offset!(sock_family)) {
-        AF_UNIX => unix(sock, inode, side, into),
+        AF_UNIX => {
+            kinds.unix = operations;
+            unix(sock, inode, side, into)
+        }
         AF_INET | AF_INET6 if read::<u16>(sock, offset!(sock_protocol)) == IPPROTO_TCP => {
             tcp(sock, side, into);
             true
