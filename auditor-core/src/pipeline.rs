@@ -141,6 +141,7 @@ impl Pipeline {
     /// Notes that bytes of a stream were lost up to a position.
     pub fn handle_loss(&mut self, stream: u64, generation: u64, end: u64, now: Time) {
         self.streams.handle_loss(stream, generation, end, now);
+        self.watch.handle_loss(now);
     }
 
     /// Does what is due. To be called after each batch of records too.

@@ -13,6 +13,7 @@ use auditor_core::{
         Session, Stage, Transport,
     },
     stream::{Channel, ChannelKind, GapCause, Socket},
+    tls::{Basis, Moved, Obstacle, Reason, Unheard},
     wire::{Gap, HttpHead},
 };
 
@@ -163,6 +164,46 @@ fn interaction(kind: Kind, outcome: Outcome, full: bool) -> Interaction {
     }
 }
 
+/// A TLS connection that was not heard.
+fn unheard(full: bool) -> Interaction {
+    let actor = |pid| Actor {
+        process: ProcessKey { pid, start: 5 },
+        tid: pid,
+    };
+    let told = Unheard {
+        channel: ChannelId(2),
+        socket: full.then(|| Socket {
+            a: SocketAddr::from(([10, 0, 0, 1], 40_000)),
+            b: SocketAddr::from(([10, 0, 0, 9], 443)),
+            netns: 1,
+        }),
+        begun: Time(1_800_000_000_000_000_000),
+        client_side: Side::A,
+        has_handshake: full,
+        client: full.then(|| actor(10)),
+        server: None,
+        server_name: full.then(|| "mcp.example.com".to_owned()),
+        protocols: if full { vec!["h2".into()] } else { Vec::new() },
+        version: full.then_some(0x304),
+        basis: vec![Basis::CommandLine, Basis::ServerName],
+        client_obstacle: full.then(|| Obstacle {
+            reason: Reason::JavaJsse,
+            stack: Some("Java".into()),
+            file: Some("/usr/lib/jvm/libjvm.so".into()),
+            detail: Some("compiled while it runs".into()),
+        }),
+        server_obstacle: None,
+        moved: if full { Moved::Yes } else { Moved::Unknown },
+        connections: 3,
+    };
+    let mut one = interaction(Kind::Gap, Outcome::Pending, false);
+    one.unheard = Some(Arc::new(told));
+    if let Some(gap) = &mut one.gap {
+        gap.cause = GapCause::TlsUnheard;
+    }
+    one
+}
+
 fn corpus() -> Vec<Interaction> {
     let error = Failure::Error {
         code: -32601,
@@ -205,6 +246,7 @@ fn corpus() -> Vec<Interaction> {
         all.push(interaction(Kind::Notification, Outcome::Pending, full));
         all.push(interaction(Kind::UnpairedResponse, Outcome::Success, full));
         all.push(interaction(Kind::Gap, Outcome::Pending, full));
+        all.push(unheard(full));
         for method in [
             "initialize",
             "tools/list",

@@ -10,6 +10,7 @@ use crate::{
         Transport,
     },
     stream::{Channel, ChannelKind, GapCause, Socket},
+    tls::{Basis, Moved, Obstacle, Reason, Unheard},
     wire::Gap,
 };
 
@@ -313,6 +314,70 @@ fn a_gap_says_how_much_is_missing_and_why() {
     let gap = serde_json::json!({"range": [100, 4196], "bytes_lost": 4096, "discarded": 9, "cause": "ring_full"});
     assert_eq!(json(&event)["unmapped"]["mcp"]["gap"], gap);
     assert!(pretty(&event).ends_with("! ring_full"));
+}
+
+#[test]
+fn a_connection_that_was_not_heard_is_told_with_the_reason_and_the_mend() {
+    let mut interaction = call();
+    let time = interaction.request.take().unwrap().time;
+    (interaction.response, interaction.method) = (None, None);
+    interaction.kind = Kind::Gap;
+    interaction.outcome = Outcome::Pending;
+    interaction.gap = Some(Gap {
+        channel: ChannelId(1),
+        from: Side::A,
+        range: 0..0,
+        discarded: 0,
+        cause: GapCause::TlsUnheard,
+        time,
+    });
+    interaction.unheard = Some(Arc::new(Unheard {
+        channel: ChannelId(1),
+        socket: None,
+        begun: time,
+        client_side: Side::A,
+        has_handshake: true,
+        client: Some(actor(10)),
+        server: None,
+        server_name: Some("mcp.example.com".into()),
+        protocols: vec!["h2".into()],
+        version: Some(0x304),
+        basis: vec![Basis::Process, Basis::ServerName],
+        client_obstacle: Some(Obstacle {
+            reason: Reason::Nss,
+            ..Obstacle::default()
+        }),
+        server_obstacle: None,
+        moved: Moved::Unknown,
+        connections: 2,
+    }));
+    let event = audit(interaction, Level::Metadata);
+    let value = json(&event);
+    assert_eq!(value["status_code"], "tls_unheard");
+    let mcp = &value["unmapped"]["mcp"];
+    assert_eq!(
+        (&mcp["kind"], &mcp["encrypted"]),
+        (&"gap".into(), &true.into())
+    );
+    assert_eq!(mcp["client"]["pid"], 10);
+    for unknown in ["server", "session", "transport"] {
+        assert!(mcp[unknown].is_null(), "{unknown}");
+    }
+    assert!(mcp["gap"]["bytes_lost"].is_null() && mcp["gap"]["range"].is_null());
+    let tls = &mcp["tls"];
+    assert_eq!(tls["client"]["reason"], "nss");
+    assert_eq!(tls["client"]["mend"], Reason::Nss.mend());
+    assert_eq!(tls["basis"], serde_json::json!(["process", "server_name"]));
+    assert_eq!(
+        (&tls["version"], &tls["connections"]),
+        (&"1.3".into(), &2.into())
+    );
+    assert!(tls["server"].is_null() && tls["application_data"].is_null());
+    assert!(
+        pretty(&event).contains("gap mcp.example.com"),
+        "{}",
+        pretty(&event)
+    );
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub enum Reason {
     NoKnownStack,
     /// The process ended before it could be looked at.
     ProcessGone,
+    /// Records were lost meanwhile, perhaps those of its plaintext.
+    RecordsLost,
     /// Nobody knows.
     #[default]
     Unknown,
@@ -61,6 +63,7 @@ impl Reason {
             Self::NothingHeard => "nothing_heard",
             Self::NoKnownStack => "no_known_stack",
             Self::ProcessGone => "process_gone",
+            Self::RecordsLost => "records_lost",
             Self::Unknown => "unknown",
         }
     }
@@ -93,6 +96,7 @@ impl Reason {
             Self::ProcessGone => {
                 "none is needed if the program is heard when it runs next; else report it"
             }
+            Self::RecordsLost => "raise ring_bytes in the configuration",
             Self::Unknown => "none is known",
         }
     }

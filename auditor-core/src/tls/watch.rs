@@ -14,7 +14,7 @@ use auditor_common::record::LAYER;
 use super::{
     basis::{Basis, Hints, Known},
     hello::CLIENT_HELLO,
-    obstacle::Obstacle,
+    obstacle::{Obstacle, Reason},
     opening::{self, Opening, Shown},
     unheard::{Moved, Unheard},
 };
@@ -68,6 +68,10 @@ pub(crate) struct Watch {
     windows: HashMap<Alike, Window>,
     windows_due: VecDeque<(Time, Alike)>,
     questions: VecDeque<ProcessKey>,
+    /// The time as last told: records may come long after theirs.
+    now: Time,
+    /// When records were lost last.
+    lost: Option<Time>,
     ready: VecDeque<Unheard>,
 }
 
@@ -75,6 +79,8 @@ pub(crate) struct Watch {
 struct Connection {
     place: Place,
     begun: Time,
+    /// When it was told of.
+    told: Time,
     openings: [Opening; 2],
     ends: [Option<Actor>; 2],
     /// Bit per side: its process is being looked at.
@@ -153,7 +159,7 @@ impl Watch {
             *end = actor.or(*end);
         }
         self.ask(id, processes);
-        self.schedule(id, chunk.time.after(PATIENCE));
+        self.schedule(id, chunk.time.max(self.now).after(PATIENCE));
     }
 
     /// Notes that plaintext of a session passed, which is the stream of its connection once it is bound.
@@ -182,6 +188,11 @@ impl Watch {
             }
             self.unbound.push_back((stream, process, time));
         }
+    }
+
+    /// Notes that records were lost, perhaps those that tell of plaintext.
+    pub(crate) fn handle_loss(&mut self, now: Time) {
+        self.lost = Some(now);
     }
 
     /// Notes that a session was bound to its connection.
@@ -220,6 +231,7 @@ impl Watch {
 
     /// Looks at what is due.
     pub(crate) fn handle_timeout(&mut self, now: Time, processes: &impl Processes) {
+        self.now = self.now.max(now);
         while let Some((time, id)) = self.due.first().copied().filter(|(time, _)| *time <= now) {
             self.due.remove(&(time, id));
             if let Some(connection) = self.connections.get_mut(&id) {
@@ -294,7 +306,8 @@ impl Watch {
             }
         }
         self.order.push_back(id);
-        self.connections.insert(id, Connection::new(begun));
+        self.connections
+            .insert(id, Connection::new(begun, begun.max(self.now)));
     }
 
     fn schedule(&mut self, id: ChannelId, time: Time) {
@@ -378,7 +391,7 @@ impl Watch {
             self.unbound.remove(at);
             return self.settle(id);
         }
-        let is_patient = !is_last && now < begun.after(PATIENCE + LEARNING);
+        let is_patient = !is_last && now < connection.told.after(PATIENCE + LEARNING);
         let mut obstacles = [None, None];
         for side in [Side::A, Side::B] {
             let Some(actor) = connection.ends[side.index()] else {
@@ -388,6 +401,13 @@ impl Watch {
                 None if is_patient => return self.schedule(id, now.after(AGAIN)),
                 obstacle => obstacles[side.index()] = Some(obstacle.unwrap_or_default()),
             }
+        }
+        if self.lost.is_some_and(|lost| lost >= begun) {
+            let lost = Obstacle {
+                reason: Reason::RecordsLost,
+                ..Obstacle::default()
+            };
+            obstacles = obstacles.map(|obstacle| obstacle.map(|_| lost.clone()));
         }
         let unheard = connection.unheard(id, sight, basis, obstacles);
         self.settle(id);
@@ -448,10 +468,11 @@ impl Watch {
 }
 
 impl Connection {
-    fn new(begun: Time) -> Self {
+    fn new(begun: Time, told: Time) -> Self {
         Self {
             place: Place::default(),
             begun,
+            told,
             openings: [Opening::default(), Opening::default()],
             ends: [None; 2],
             asked: 0,

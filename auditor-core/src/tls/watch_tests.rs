@@ -250,6 +250,32 @@ fn the_reason_is_waited_for_up_to_the_bound() {
 }
 
 #[test]
+fn records_that_come_late_are_waited_for_from_when_they_came() {
+    let mut play = Play::new(&[(7, "mcp")]);
+    let late = play.now.after(10 * SECOND);
+    play.watch.handle_timeout(late, &play.host);
+    play.connect(1, 7, "x");
+    play.now = late;
+    assert_eq!(play.pass(SECOND / 2), []);
+    play.watch
+        .handle_plaintext(2 ^ LAYER, false, process(7), START);
+    assert_eq!(play.pass(10 * SECOND), []);
+}
+
+#[test]
+fn where_records_were_lost_that_is_the_reason() {
+    let mut play = Play::new(&[(7, "mcp")]);
+    play.watch.handle_loss(Time(START.0 - 1));
+    play.connect(1, 7, "x");
+    let reason = |told: &[Unheard]| told[0].client_obstacle.as_ref().map(|why| why.reason);
+    assert_eq!(reason(&play.pass(SECOND)), Some(Reason::JavaJsse));
+    play.pass(2 * WINDOW);
+    play.connect(2, 7, "x");
+    play.watch.handle_loss(play.now);
+    assert_eq!(reason(&play.pass(SECOND)), Some(Reason::RecordsLost));
+}
+
+#[test]
 fn connections_of_one_process_to_one_server_are_told_together() {
     let mut play = Play::new(&[(7, "mcp"), (8, "mcp")]);
     for id in 0..10 {

@@ -48,7 +48,7 @@ fn rank(reason: Reason) -> u8 {
         Reason::Nss => 3,
         Reason::TooLarge => 4,
         Reason::NothingHeard => 5,
-        Reason::NoKnownStack | Reason::ProcessGone | Reason::Unknown => 6,
+        Reason::NoKnownStack | Reason::ProcessGone | Reason::RecordsLost | Reason::Unknown => 6,
     }
 }
 
