@@ -5,7 +5,7 @@
 //! [`REQUESTS`] that wait, files up to [`FILE`] bytes, [`APART`] large ones at once, [`SITES`] of one library.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fs::File,
     path::{Path, PathBuf},
     sync::{
@@ -22,9 +22,9 @@ use procfs::process::{MMPermissions, Process};
 use super::{
     attach::{AttachError, Attacher},
     cache::{self, Cache, Content, Unchanged},
-    holder,
+    contents::{Contents, Shape},
     inspect::{self, Found, InspectError},
-    present, twin,
+    present,
 };
 use crate::tls::{FileKey, Known, Library, Stacks, State, Verdict};
 
@@ -34,8 +34,6 @@ const REQUESTS: usize = 4_096;
 const FILE: u64 = 512 << 20;
 /// Large files that are searched at once.
 const APART: usize = 2;
-/// Contents with TLS that are remembered.
-const CONTENTS: usize = 16_384;
 /// Probes of one library that are believed.
 const SITES: usize = 1_024;
 /// How long the end waits for probes to be taken away.
@@ -64,7 +62,7 @@ pub(crate) enum Request {
     /// A large file has been searched.
     Searched(Box<(Job, Result<Search, InspectError>)>),
     /// Nothing more is to be done for a large file; its content, where it was hashed after the search.
-    Hashed(FileKey, u64, Option<Content>),
+    Hashed(FileKey, Shape, Option<Content>),
     /// Take all probes away, and answer.
     Stop(SyncSender<()>),
 }
@@ -76,7 +74,7 @@ pub(crate) struct Job {
     /// What the kernel side calls it, where that is something else.
     asked: Option<FileKey>,
     path: String,
-    len: u64,
+    shape: Shape,
     begun: Instant,
 }
 
@@ -114,8 +112,8 @@ pub(crate) struct Enroller {
     mapped: KernelMap<MapData, [u64; 2], u8>,
     stacks: Stacks,
     cache: Arc<Mutex<Cache>>,
-    /// What was made of contents that hold TLS, with their size.
-    probed: HashMap<Content, (u64, Vec<Library>)>,
+    /// What was made of files that hold TLS, by content.
+    contents: Contents,
     requests: Receiver<Request>,
     sender: SyncSender<Request>,
     /// Sizes of the large files that are being searched, and those that wait for it.
@@ -132,7 +130,7 @@ impl Enroller {
             mapped,
             stacks: Stacks::default(),
             cache: Arc::default(),
-            probed: HashMap::new(),
+            contents: Contents::default(),
             requests,
             sender,
             busy: Vec::new(),
@@ -197,8 +195,8 @@ impl Enroller {
                 self.conclude(job, search);
                 return;
             }
-            Request::Hashed(file, len, content) => {
-                self.finish_apart(file, len, content);
+            Request::Hashed(file, shape, content) => {
+                self.finish_apart(file, shape, content);
                 return;
             }
             Request::Program { file, .. } | Request::Mapping { file, .. }
@@ -294,20 +292,20 @@ impl Enroller {
             key: own,
             asked: asked.filter(|asked| *asked != own),
             path: name.display().to_string(),
-            len: data.len(),
+            shape: Shape::of(&data),
             begun,
         };
-        if job.len > FILE {
+        if job.shape.len > FILE {
             tracing::warn!(
                 file = %job.path,
-                bytes = job.len,
+                bytes = job.shape.len,
                 "too large to be searched for TLS"
             );
             self.note(&job, Verdict::TooLarge);
-        } else if job.len > inspect::SMALL {
+        } else if job.shape.len > inspect::SMALL {
             self.search_apart(job);
         } else {
-            let search = inspect::small(&job.file, job.len);
+            let search = inspect::small(&job.file, job.shape.len);
             self.conclude(
                 job,
                 search.map(|found| Search {
@@ -323,35 +321,35 @@ impl Enroller {
     /// for the others may have the same content.
     fn search_apart(&mut self, job: Job) {
         self.note(&job, Verdict::Searching);
-        if self.busy.len() >= APART || self.busy.contains(&job.len) {
+        if self.busy.len() >= APART || self.busy.contains(&job.shape.len) {
             self.waiting.push_back(job);
             return;
         }
-        self.busy.push(job.len);
+        self.busy.push(job.shape.len);
         let (cache, sender) = (Arc::clone(&self.cache), self.sender.clone());
-        let (key, len) = (job.key, job.len);
+        let (key, shape) = (job.key, job.shape);
         let search = move || {
             let content = search_large(job, &cache, &sender);
             // Fails when nobody wants it any more.
-            let _ = sender.send(Request::Hashed(key, len, content));
+            let _ = sender.send(Request::Hashed(key, shape, content));
         };
         if let Err(error) = thread::Builder::new()
             .name("search".to_owned())
             .spawn(search)
         {
-            self.busy.retain(|busy| *busy != len);
+            self.busy.retain(|busy| *busy != shape.len);
             tracing::warn!(%error, "cannot search a large file for TLS");
         }
     }
 
     /// Goes on with the next large file.
-    fn finish_apart(&mut self, file: FileKey, len: u64, content: Option<Content>) {
-        self.busy.retain(|busy| *busy != len);
+    fn finish_apart(&mut self, file: FileKey, shape: Shape, content: Option<Content>) {
+        self.busy.retain(|busy| *busy != shape.len);
         if let Some(content) = content
             && let Some(known) = self.stacks.get(file)
             && let Verdict::Libraries(libraries) = &known.verdict
         {
-            self.remember(content, len, libraries);
+            self.contents.remember(content, shape, libraries);
         }
         for job in std::mem::take(&mut self.waiting) {
             self.search_apart(job);
@@ -390,32 +388,36 @@ impl Enroller {
 
     fn probe(&mut self, job: &Job, search: Search) -> Vec<Library> {
         let mut content = search.content;
-        if content.is_none() && self.probed.values().any(|(len, _)| *len == job.len) {
+        if content.is_none() && self.contents.has(job.shape) {
             content = cache::content(&job.file).ok();
         }
+        let offsets = search
+            .found
+            .iter()
+            .flat_map(|found| &found.sites)
+            .map(|site| site.offset);
         if let Some(content) = &content
-            && let Some((_, libraries)) = self.probed.get(content)
-            && is_twin(&job.file, &search.found)
+            && let Some(libraries) = self.contents.twin(content, job.shape, &job.file, offsets)
         {
             tracing::debug!(file = %job.path, "another name of a file that is probed");
-            return libraries.clone();
+            return libraries.to_vec();
         }
         let searched = job.begun.elapsed();
         let found = search.found.into_iter();
         let libraries: Vec<_> = found.map(|found| self.probe_library(job, found)).collect();
         tracing::debug!(file = %job.path, ?searched, probed = ?job.begun.elapsed(), "looked at");
         // Large ones are hashed by the thread that searched them.
-        if content.is_none() && job.len <= inspect::SMALL {
+        if content.is_none() && job.shape.len <= inspect::SMALL {
             content = cache::content(&job.file).ok();
         }
         if let Some(content) = content {
-            self.remember(content, job.len, &libraries);
+            self.contents.remember(content, job.shape, &libraries);
         }
         libraries
     }
 
     fn probe_library(&mut self, job: &Job, found: Found) -> Library {
-        let is_inside = |site: &inspect::Site| site.offset < job.len;
+        let is_inside = |site: &inspect::Site| site.offset < job.shape.len;
         let state = match found.refused {
             Some(why) if found.is_hopeless => State::NoWay(why),
             Some(why) => State::NotFound(why),
@@ -445,13 +447,6 @@ impl Enroller {
         library
     }
 
-    /// Remembers what was made of a content, to know its other names.
-    fn remember(&mut self, content: Content, len: u64, libraries: &[Library]) {
-        if self.probed.len() < CONTENTS {
-            self.probed.insert(content, (len, libraries.to_vec()));
-        }
-    }
-
     fn save(&self) {
         self.cache
             .lock()
@@ -466,7 +461,7 @@ fn search_large(job: Job, cache: &Mutex<Cache>, sender: &SyncSender<Request>) ->
     let lock = || cache.lock().unwrap_or_else(PoisonError::into_inner);
     let unchanged = job.file.metadata().ok().as_ref().and_then(Unchanged::of);
     let mut content = lock().content_of(unchanged);
-    if content.is_none() && lock().has_size(job.len) {
+    if content.is_none() && lock().has_size(job.shape.len) {
         content = cache::content(&job.file).ok();
     }
     let known = content.as_ref().and_then(|content| lock().get(content));
@@ -476,7 +471,7 @@ fn search_large(job: Job, cache: &Mutex<Cache>, sender: &SyncSender<Request>) ->
         None => inspect::large(&job.file),
     };
     let found = search.as_ref().ok().cloned();
-    let (file, len) = (job.file.try_clone(), job.len);
+    let (file, len) = (job.file.try_clone(), job.shape.len);
     let early = content.clone();
     let search = search.map(|found| Search {
         content: early,
@@ -494,16 +489,6 @@ fn search_large(job: Job, cache: &Mutex<Cache>, sender: &SyncSender<Request>) ->
     }
     lock().note_file(&content, unchanged);
     Some(content)
-}
-
-/// Whether a file has the probes already that belong into it, for it is one that is known by another name.
-fn is_twin(file: &File, found: &[Found]) -> bool {
-    let offsets = found
-        .iter()
-        .flat_map(|found| &found.sites)
-        .map(|site| site.offset);
-    // The probes of an auditor that has ended are no sign of ours.
-    twin::is_probed(file, offsets).unwrap_or(false) && !holder::is_at_work()
 }
 
 /// Says in the log whether a library is heard, and what of it is not.

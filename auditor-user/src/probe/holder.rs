@@ -3,10 +3,7 @@
 //!
 //! It inherits the probes and nothing else, runs no code of its own, and ends when the last one is gone.
 
-use std::{
-    fs, io,
-    os::{fd::RawFd, unix::fs::MetadataExt as _},
-};
+use std::{fs, io, os::fd::RawFd};
 
 use nix::{
     libc,
@@ -40,17 +37,6 @@ pub(super) fn leave_probes() -> io::Result<()> {
             }
         }
     }
-}
-
-/// Whether such a process of an earlier daemon is still there.
-pub(super) fn is_at_work() -> bool {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .map(|entry| entry.path().join("comm"))
-        .any(|path| {
-            let is_root = path.metadata().is_ok_and(|data| data.uid() == 0);
-            is_root && fs::read(&path).is_ok_and(|name| name.trim_ascii_end() == NAME.to_bytes())
-        })
 }
 
 fn descriptors() -> io::Result<Vec<RawFd>> {

@@ -6,6 +6,7 @@
 mod attach;
 mod btf;
 mod cache;
+mod contents;
 mod enroll;
 mod holder;
 mod inspect;
