@@ -1,16 +1,16 @@
-//! Starts and ends processes, and looks at the process table. Ends only what it started.
+//! Starts and ends processes, and looks at the process table. Ends only what it started, and what that has started.
 
 use std::{
     fs,
     net::{TcpListener, TcpStream},
-    process::{Child, Command, ExitStatus},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
-/// A started process that ends with this value.
+/// A started process that ends with this value, and its children with it.
 pub(crate) struct Running(Child);
 
 impl Running {
@@ -58,8 +58,18 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Ok(None) = self.0.try_wait() {
+            // Workers of a server outlive it when it is killed.
+            let workers = descendants(self.pid()).into_iter();
+            let workers: Vec<String> = workers.map(|pid| pid.to_string()).collect();
             let _ = self.0.kill();
             let _ = self.0.wait();
+            if !workers.is_empty() {
+                let _ = Command::new("kill")
+                    .arg("-KILL")
+                    .args(workers)
+                    .stderr(Stdio::null())
+                    .status();
+            }
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Transport {
     Http,
     /// Legacy HTTP+SSE.
     Sse,
+    /// WebSocket.
+    WebSocket,
 }
 
 impl Transport {
@@ -28,6 +30,7 @@ impl Transport {
             Self::Stdio => "stdio",
             Self::Http => "http",
             Self::Sse => "sse",
+            Self::WebSocket => "websocket",
         }
     }
 }

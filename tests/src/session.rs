@@ -238,7 +238,12 @@ impl Session {
                 (port, servers)
             }
         };
-        let scheme = certificates.map_or("http", |_| "https");
+        let scheme = match (self.transport, certificates) {
+            (Transport::WebSocket, None) => "ws",
+            (Transport::WebSocket, Some(_)) => "wss",
+            (_, None) => "http",
+            (_, Some(_)) => "https",
+        };
         client.arg(format!("--{}", self.transport.name()));
         client.arg(format!("{scheme}://127.0.0.1:{port}{}", self.path));
         Ok(Some(servers))

@@ -1,6 +1,6 @@
 """A small MCP client on the official SDK, 1.x or 2.x.
 
-    client.py --truth FILE --scenario FILE [--mode MODE] (--http URL | --sse URL | -- COMMAND ...)
+    client.py --truth FILE --scenario FILE [--mode MODE] (--http URL | --sse URL | --websocket URL | -- COMMAND ...)
 
 Plays the scenario and writes every message that the SDK's transport took or gave to the truth file, one
 `{"dir": "sent" | "received", "message": {...}}` a line. The SDK is not changed: the log sits
@@ -34,6 +34,7 @@ parser.add_argument("--scenario", required=True)
 parser.add_argument("--mode", default="legacy")
 parser.add_argument("--http")
 parser.add_argument("--sse")
+parser.add_argument("--websocket")
 parser.add_argument("command", nargs="*")
 options = parser.parse_args()
 truth = open(options.truth, "w", buffering=1)
@@ -85,6 +86,10 @@ def transport():
         return streamable_http_client(options.http)
     if options.sse:
         return sse_client(options.sse)
+    if options.websocket:
+        from mcp.client.websocket import websocket_client
+
+        return websocket_client(options.websocket)
     return stdio_client(StdioServerParameters(command=options.command[0], args=options.command[1:]))
 
 

@@ -1,6 +1,8 @@
 """A small MCP server on the official SDK, 1.x or 2.x.
 
-    server.py [--http PORT [--tls FOLDER] | --sse PORT]    (without either: stdio)
+    server.py [--http PORT [--tls FOLDER] | --sse PORT | --websocket PORT]    (without any: stdio)
+
+A WebSocket only with 1.x, whose last versions still have it.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pydantic import BaseModel
 parser = argparse.ArgumentParser()
 parser.add_argument("--http", type=int)
 parser.add_argument("--sse", type=int)
+parser.add_argument("--websocket", type=int)
 parser.add_argument("--tls")
 options = parser.parse_args()
 logging.disable(logging.CRITICAL)
@@ -89,6 +92,18 @@ if options.tls:
     )
 elif options.http:
     server.run("streamable-http", **(where if SDK == 2 else {}))
+elif options.websocket:
+    import uvicorn
+    from mcp.server.websocket import websocket_server
+
+    async def serve(scope, receive, send):
+        if scope["type"] != "websocket":
+            return
+        async with websocket_server(scope, receive, send) as (read, write):
+            inner = server._mcp_server
+            await inner.run(read, write, inner.create_initialization_options())
+
+    uvicorn.run(serve, host="127.0.0.1", port=options.websocket, lifespan="off")
 elif options.sse:
     server.run("sse", **(where if SDK == 2 else {}))
 else:

@@ -144,10 +144,10 @@ fn probe_hits(daemon: u32) -> Result<u64> {
             line.split_whitespace().nth(1)
         };
         let is_probe = field("prog_type:") == Some(UPROBE);
-        if let (true, Some(id), Some(count)) = (is_probe, field("prog_id:"), field("run_cnt:")) {
-            if seen.insert(id.to_owned()) {
-                hits += count.parse::<u64>()?;
-            }
+        if let (true, Some(id), Some(count)) = (is_probe, field("prog_id:"), field("run_cnt:"))
+            && seen.insert(id.to_owned())
+        {
+            hits += count.parse::<u64>()?;
         }
     }
     Ok(hits)

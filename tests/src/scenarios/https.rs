@@ -30,8 +30,7 @@ fn is_heard(sdk: Sdk) -> bool {
 fn is_front_heard(front: Front) -> bool {
     match front {
         // OpenSSL, shared, and static without symbols.
-        Front::Nginx => true,
-        Front::NginxStatic => false,
+        Front::Nginx | Front::NginxStatic => true,
         // Go's own.
         Front::Caddy => true,
     }

@@ -134,7 +134,7 @@ fn http() -> Vec<Session> {
     use Sdk::{
         Bun1, Bun2, Deno1, Deno2, Go, Java, McpGo, Python1, Python2, Rust, TypeScript1, TypeScript2,
     };
-    use Transport::{Http, Sse};
+    use Transport::{Http, Sse, WebSocket};
     [
         (Python1, "legacy", Python1, Http),
         (Python1, "legacy", TypeScript1, Http),
@@ -170,6 +170,7 @@ fn http() -> Vec<Session> {
         (Python2, "legacy", TypeScript1, Sse),
         (TypeScript1, "legacy", Python1, Sse),
         (TypeScript2, "legacy", TypeScript1, Sse),
+        (Python1, "legacy", Python1, WebSocket),
     ]
     .map(|(client, mode, server, transport)| example(client, mode, server, transport))
     .into()
