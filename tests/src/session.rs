@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::{
     certificates::Certificates,
@@ -217,9 +217,11 @@ impl Session {
                 let near = free_port()?;
                 let mut command = front.command(folder, certificates, near, (port, false))?;
                 let proxy = listening(&mut command, &folder.join("front.log"), near, limit)?;
-                let speaker = front.speaker(proxy.pid());
+                // It listens before it starts its worker.
+                let worker = || Ok(front.speaker(proxy.pid()));
+                let speaker = wait_for("the reverse proxy's worker", limit, worker)?;
                 let servers = Servers {
-                    near: speaker.context("the reverse proxy has no worker")?,
+                    near: speaker,
                     far: Some(server.pid()),
                     running: vec![proxy, server],
                 };
