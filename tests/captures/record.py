@@ -235,6 +235,8 @@ def restricted(capture, pids):
             pids.add(struct.unpack_from("<I", record.data, HEADER.size + 8)[0])
         if record.kind == DATA and record.pid in pids:
             own_streams.add(record.stream)
+    # Not what this program itself says to one of them.
+    own_streams -= {record.stream for record in all_records if record.kind == DATA and record.pid == os.getpid()}
     for record in all_records:
         if record.stream in own_streams and any(mark in record.data[HEADER.size :] for mark in MESSAGES):
             kept_streams.add(record.stream)
@@ -274,6 +276,7 @@ def stable(line):
     event = json.loads(line)
     mcp = event["unmapped"]["mcp"]
     told = {name: mcp[name] for name in ("kind", "stage", "direction", "method", "id", "target", "transport")}
+    told["encrypted"], told["binding"] = mcp["encrypted"], mcp["binding"] and mcp["binding"]["method"]
     told["status_id"] = event["status_id"]
     for part in ("request", "response"):
         told[part] = mcp[part] and [mcp[part]["bytes"], mcp[part]["hash"]]
