@@ -242,7 +242,8 @@ fn without_growth(setup: &Setup<'_>) -> Result<()> {
     let [_, (few, small), .., (many, large)] = sizes.as_slice() else {
         return Err(anyhow!("too few runs"));
     };
-    ensure!(many <= few, "descriptors: {sizes:?}");
+    // Programs that others start meanwhile bring some probes each; what leaked would do so for 4,000 connections.
+    ensure!(*many < few + 100, "descriptors: {sizes:?}");
     ensure!(
         *large <= small + 8192,
         "descriptors and KiB of memory: {sizes:?}"
