@@ -10,7 +10,6 @@ use clap::Args;
 use crate::{
     apt, build, cache,
     command::{as_root, run},
-    run::path_text,
     test::{Count, counted, e2e},
     workspace,
 };
@@ -75,7 +74,8 @@ pub(crate) fn check(version: &str, only: &[&str]) -> Result<Count> {
     let installed = e2e::install(&[])?;
     let boot = || {
         let script = workspace::root().join("xtask/vm/boot");
-        let mut guest = as_root(path_text(&script)?, [&kernel]);
+        let mut guest = as_root("env", [format!("SECONDS_LIMIT={}", limit(only))]);
+        guest.arg(script).arg(&kernel);
         // The guest starts without this host's environment.
         guest.arg("env");
         guest.args(
@@ -95,6 +95,11 @@ pub(crate) fn check(version: &str, only: &[&str]) -> Result<Count> {
     }
     println!("no test was passed in the guest; starting it once more");
     boot()
+}
+
+/// Seconds that a guest may take: for some tests, or for all of them.
+fn limit(only: &[&str]) -> u32 {
+    if only.is_empty() { 4 * 3600 } else { 900 }
 }
 
 /// One run of the tests for each filter.
