@@ -22,6 +22,10 @@ const { values: options, positionals: command } = parseArgs({
   },
 });
 const note = (record) => fs.appendFileSync(options.truth, `${JSON.stringify(record)}\n`);
+if (!options.truth) {
+  console.error('--truth is missing');
+  process.exit(2);
+}
 fs.writeFileSync(options.truth, '');
 
 const sdk = options.sdk === '1'
