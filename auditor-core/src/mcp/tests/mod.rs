@@ -17,6 +17,7 @@ mod bounds;
 mod http;
 mod message;
 mod property;
+mod sockets;
 mod stdio;
 
 pub(super) const MILLISECOND: u64 = 1_000_000;
