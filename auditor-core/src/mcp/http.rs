@@ -115,24 +115,42 @@ impl Sessions {
         }
         let known = self.exchange(channel, context.exchange);
         if !(proven || known.is_some_and(|exchange| exchange.proven)) {
-            let (parsed, share) = self.share(parsed);
-            if let (Some(exchange), Some(share)) = (self.exchange(channel, context.exchange), share)
-            {
-                if exchange.held.len() == HELD {
-                    exchange.held.remove(0);
-                }
-                exchange.held.push((parsed, share));
-            }
+            self.http_hold(session, context.exchange, parsed);
             return;
         }
         let Some(exchange) = self.exchange(channel, context.exchange) else {
             return;
         };
         exchange.proven = true;
-        for (held, _) in std::mem::take(&mut exchange.held) {
+        let held = std::mem::take(&mut exchange.held);
+        if let Some(live) = self.live.get_mut(&session) {
+            let is_here = |gap: &mut Gap| gap.channel == channel;
+            let dropped: Vec<Gap> = live.dropped.extract_if(.., is_here).collect();
+            for gap in dropped {
+                self.report_gap(session, gap);
+            }
+        }
+        for (held, _) in held {
             self.http_proven(session, context.exchange, held, now);
         }
         self.http_proven(session, context.exchange, parsed, now);
+    }
+
+    /// Keeps a message until its exchange turns out to be MCP. At the bound the oldest goes, and becomes a gap then.
+    fn http_hold(&mut self, session: u64, exchange: ExchangeId, parsed: Parsed) {
+        let channel = parsed.part.channel;
+        let (parsed, share) = self.share(parsed);
+        let known = self.exchange(channel, exchange);
+        let gone = match (known, share) {
+            (Some(exchange), Some(share)) => {
+                exchange.held.push((parsed, share));
+                (exchange.held.len() > HELD).then(|| exchange.held.remove(0).0)
+            }
+            _ => Some(parsed),
+        };
+        if let (Some(gone), Some(live)) = (gone, self.live.get_mut(&session)) {
+            live.drop_early(&gone.part);
+        }
     }
 
     fn http_proven(&mut self, session: u64, exchange: ExchangeId, parsed: Parsed, now: Time) {

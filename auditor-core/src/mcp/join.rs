@@ -9,7 +9,7 @@
 use super::{
     lane::Lane,
     method::Sender,
-    session::{Asker, Held, Key, Live, Waiting},
+    session::{Asker, Key, Live, Waiting},
     sessions::Sessions,
 };
 use crate::{
@@ -150,10 +150,16 @@ impl Sessions {
         pipes.iter().filter_map(fits).collect()
     }
 
-    /// Asks again for the ends of a message that were not known when it came.
+    /// Asks again for the ends of messages that were not known when they came.
     fn look_again(&mut self, channel: ChannelId, world: &impl World) {
-        let range = self.lane_mut(channel).and_then(|lane| lane.unseen.take());
-        if let (Some(range), Some(Asker::Lane(_, from))) = (range, self.asker_on(channel)) {
+        let Some(Asker::Lane(_, from)) = self.asker_on(channel) else {
+            return;
+        };
+        let lane = self.lane_mut(channel);
+        for range in lane
+            .map(|lane| std::mem::take(&mut lane.unseen))
+            .unwrap_or_default()
+        {
             let seen = world.seen(channel, from, &range);
             self.note_actors(channel, from, [seen.writer, seen.reader], Some(&range));
         }
@@ -245,8 +251,8 @@ impl Sessions {
             line.session = kept;
             line.partner = Some(partner);
             let lane = &mut line.lanes[line.speaks.index()];
-            (lane.unseen, lane.vote) = (None, None);
-            lane.excluded = Vec::new();
+            (lane.unseen, lane.excluded) = Default::default();
+            lane.vote = None;
         }
         for (pipe, partner) in [(asks, answers), (answers, asks)] {
             if let Some(role) = self.lane(pipe).and_then(|lane| lane.role) {
@@ -274,8 +280,8 @@ impl Sessions {
         into.all.append(&mut from.all);
         into.open.extend(from.open);
         let proven = into.proven || from.proven;
-        let held: Vec<Held> = from.held.into();
-        into.held.extend(held);
+        into.held.append(&mut from.held);
+        into.dropped.append(&mut from.dropped);
         if proven {
             // Replays what either half held; `prove` does nothing for what is proven already.
             into.proven = false;

@@ -1,6 +1,7 @@
 //! Who is at the ends of a channel that carries lines, and which role speaks in each direction.
 //!
-//! Bounds: [`ACTORS`] processes an end, [`ECHOES`] lines of a terminal.
+//! Bounds: [`ACTORS`] processes an end, [`UNSEEN`] messages of which an end was not seen yet, [`ECHOES`] lines of a
+//! terminal.
 
 use std::{collections::VecDeque, ops::Range};
 
@@ -34,8 +35,8 @@ pub(super) struct Lane {
     pub(super) readers: Vec<Actor>,
     /// The role that sends here.
     pub(super) role: Option<Sender>,
-    /// A message of which an end was not seen yet.
-    pub(super) unseen: Option<Range<u64>>,
+    /// The last messages of which an end was not seen yet.
+    pub(super) unseen: VecDeque<Range<u64>>,
     /// Whether bytes of it were lost.
     pub(super) gap: bool,
     /// Pipes that cannot be the other direction.
@@ -46,6 +47,8 @@ pub(super) struct Lane {
 
 /// Processes remembered at one end of a lane; the oldest goes.
 const ACTORS: usize = 4;
+/// While one is processed the reader of the one before is known, not its own.
+const UNSEEN: usize = 2;
 const ECHOES: usize = 16;
 
 impl Lane {
@@ -127,7 +130,10 @@ impl Sessions {
         if let Some(range) = range.filter(|_| line.one_way && line.partner.is_none())
             && (ends[0].is_none() || ends[1].is_none())
         {
-            lane.unseen = Some(range.clone());
+            if lane.unseen.len() == UNSEEN {
+                lane.unseen.pop_front();
+            }
+            lane.unseen.push_back(range.clone());
         }
         for process in lane.note(ends) {
             let channels = self.by_process.entry(process).or_default();

@@ -90,7 +90,8 @@ impl Sessions {
             let live = self.live.get(&session);
             let waiting = live.map_or(0, |live| live.waiting.len());
             // While it stays ambiguous each answer makes looking dearer: the timer looks, too.
-            if waiting <= 8 || waiting.is_power_of_two() {
+            let is_worth = waiting <= 8 || waiting.is_power_of_two();
+            if is_worth && waiting < self.limits.waiting {
                 self.try_join(channel, now, world);
             }
         } else if live.proven {
@@ -99,15 +100,22 @@ impl Sessions {
             // Bodies of what may not be MCP are not kept beyond a small size.
             let mut parsed = parsed;
             parsed.part.body = parsed.part.body.take().filter(|body| body.len() <= SMALL);
-            if let (parsed, Some(share)) = self.share(parsed) {
-                let parsed = Box::new(parsed);
-                self.hold(
-                    session,
-                    Held::Message {
-                        parsed,
-                        _share: share,
-                    },
-                );
+            match self.share(parsed) {
+                (parsed, Some(share)) => {
+                    let parsed = Box::new(parsed);
+                    self.hold(
+                        session,
+                        Held::Message {
+                            parsed,
+                            _share: share,
+                        },
+                    );
+                }
+                (parsed, None) => {
+                    if let Some(live) = self.live.get_mut(&session) {
+                        live.drop_early(&parsed.part);
+                    }
+                }
             }
         }
     }
@@ -252,7 +260,11 @@ impl Sessions {
             return;
         };
         live.proven = true;
-        for held in std::mem::take(&mut live.held) {
+        let held = std::mem::take(&mut live.held);
+        for gap in std::mem::take(&mut live.dropped) {
+            self.line_gap(gap);
+        }
+        for held in held {
             match held {
                 Held::Message { parsed, .. } => self.line_proven(session, *parsed, now),
                 Held::Gap(gap) => self.report_gap(session, gap),
@@ -260,16 +272,20 @@ impl Sessions {
         }
     }
 
-    /// Keeps something until the session turns out to be MCP. At the bound the oldest goes.
+    /// Keeps something until the session turns out to be MCP. At the bound the oldest goes, and becomes a gap then.
     pub(super) fn hold(&mut self, session: u64, held: Held) {
         let limit = self.limits.waiting;
         let Some(live) = self.live.get_mut(&session) else {
             return;
         };
-        if live.held.len() >= limit {
-            live.held.pop_front();
-        }
         live.held.push_back(held);
+        if live.held.len() > limit {
+            match live.held.pop_front() {
+                Some(Held::Message { parsed, .. }) => live.drop_early(&parsed.part),
+                Some(Held::Gap(gap)) => live.drop_gap(gap),
+                None => {}
+            }
+        }
     }
 
     pub(super) fn line_gap(&mut self, gap: Gap) {

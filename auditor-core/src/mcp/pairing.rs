@@ -162,16 +162,21 @@ impl Sessions {
         (parsed, share)
     }
 
-    /// Reports an answer as unpaired, if its session is MCP.
+    /// Reports an answer as unpaired, if its session is MCP; else notes its loss, should it turn out to be.
     pub(super) fn stray(&mut self, session: u64, parsed: Parsed) {
-        let Some(live) = self.live.get(&session).filter(|live| live.proven) else {
+        let Some(live) = self.live.get_mut(&session) else {
             return;
         };
+        if !live.proven {
+            live.drop_early(&parsed.part);
+            return;
+        }
+        let info = Arc::clone(&live.info);
         let asked = match self.sender_of(session, &parsed) {
             Sender::Server => Direction::ClientToServer,
             _ => Direction::ServerToClient,
         };
-        self.open.stray(&live.info, asked, parsed);
+        self.open.stray(&info, asked, parsed);
     }
 
     pub(super) fn flush_waiting(&mut self, session: u64) {

@@ -11,12 +11,13 @@ use std::{
 
 use super::{
     budget::Share,
-    interaction::{Direction, InteractionId, Session, Transport},
+    interaction::{Direction, InteractionId, Part, Session, Transport},
     message::{Claims, Parsed},
     method::Sender,
 };
 use crate::{
     key::{ChannelId, Side, Time},
+    stream::GapCause,
     wire::Gap,
 };
 
@@ -68,6 +69,8 @@ pub(super) struct Live {
     pub(super) all: BTreeSet<InteractionId>,
     /// Messages before the first proof that this is MCP, in order.
     pub(super) held: VecDeque<Held>,
+    /// What had to go before that proof, one gap a direction.
+    pub(super) dropped: Vec<Gap>,
     /// Answers whose request is not known, in order.
     pub(super) waiting: VecDeque<Waiting>,
     /// When something was last heard.
@@ -95,6 +98,7 @@ impl Live {
             open: HashMap::new(),
             all: BTreeSet::new(),
             held: VecDeque::new(),
+            dropped: Vec::new(),
             waiting: VecDeque::new(),
             last: now,
             server: None,
@@ -125,6 +129,33 @@ impl Live {
                 .server_info
                 .clone_from(server_info);
         }
+    }
+
+    /// Notes that a message could not be kept until its session is known to be MCP.
+    pub(super) fn drop_early(&mut self, part: &Part) {
+        self.drop_gap(Gap {
+            channel: part.channel,
+            from: part.from,
+            // Nothing was lost on the way.
+            range: part.range.end..part.range.end,
+            discarded: part.bytes,
+            cause: GapCause::Bound,
+            time: part.time,
+        });
+    }
+
+    /// Notes the same of a gap: what was dropped around it and it are one.
+    pub(super) fn drop_gap(&mut self, gap: Gap) {
+        let is_same = |known: &&mut Gap| known.channel == gap.channel && known.from == gap.from;
+        let Some(known) = self.dropped.iter_mut().find(is_same) else {
+            self.dropped.push(gap);
+            return;
+        };
+        let lost = |gap: &Gap| gap.range.end - gap.range.start;
+        let start = gap.range.end.saturating_sub(lost(&gap) + lost(known));
+        known.range = start..gap.range.end;
+        known.discarded = known.discarded.saturating_add(gap.discarded);
+        known.time = gap.time;
     }
 
     /// Fixes which side of the channel the client is on, once.

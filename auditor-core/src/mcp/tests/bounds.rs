@@ -4,7 +4,7 @@ use super::super::{Kind, Limits};
 use super::{Host, INITIALIZE, INITIALIZED, MILLISECOND, call, result};
 use crate::{
     key::Side,
-    stream::ChannelKind,
+    stream::{ChannelKind, GapCause},
     wire::{Gap, Item},
 };
 
@@ -99,9 +99,18 @@ fn messages_without_proof_are_bounded() {
     });
     host.line(socket, Side::A, &call(1));
     host.line(socket, Side::B, &result(1));
-    let told = host.told();
-    assert_eq!(told.len(), 11);
-    assert_eq!(told[0], "m990 - Pending");
+    let told = host.drain();
+    let gap = told[0].gap.as_ref().unwrap();
+    let dropped: usize = (0..990)
+        .map(|id| format!(r#"{{"jsonrpc":"2.0","method":"m{id}"}}"#).len())
+        .sum();
+    assert_eq!(
+        (gap.cause, gap.discarded),
+        (GapCause::Bound, dropped as u64)
+    );
+    let told: Vec<String> = told.iter().map(super::short).collect();
+    assert_eq!(told.len(), 12);
+    assert_eq!(told[1], "m990 - Pending");
 }
 
 #[test]

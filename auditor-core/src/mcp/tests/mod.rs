@@ -105,16 +105,18 @@ impl Host {
     /// A pipe between two threads that are both seen.
     pub(super) fn pipe(&self, id: u64, writer: Actor, reader: Actor) -> ChannelId {
         let channel = self.channel(id, ChannelKind::Pipe);
+        self.seen_on(channel, writer, reader);
+        channel
+    }
+
+    /// Whom the bytes of a pipe are seen to be moved by.
+    pub(super) fn seen_on(&self, pipe: ChannelId, writer: Actor, reader: Actor) {
         let seen = Seen {
             writer: Some(writer),
             reader: Some(reader),
             local: true,
         };
-        self.world
-            .ends
-            .borrow_mut()
-            .insert((channel, Side::A), seen);
-        channel
+        self.world.ends.borrow_mut().insert((pipe, Side::A), seen);
     }
 
     /// A TCP connection to a server at this port.

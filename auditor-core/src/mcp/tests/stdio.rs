@@ -1,7 +1,7 @@
 //! Sessions over pipes, and what holds for lines on any channel.
 
 use super::super::{Direction, Kind, Stage};
-use super::{Host, INITIALIZE, INITIALIZED, MILLISECOND, actor, call, result, thread};
+use super::{Host, INITIALIZE, INITIALIZED, Limits, MILLISECOND, actor, call, result, thread};
 use crate::{
     audit::Seen,
     key::{ChannelId, Side},
@@ -86,6 +86,62 @@ fn a_reader_known_late_still_joins_the_pipes() {
         .insert((stdout, Side::A), both(20, 10));
     host.pass(30 * MILLISECOND);
     assert_eq!(host.told(), ["initialize 0 Success"]);
+}
+
+#[test]
+fn a_reader_known_one_message_late_joins_the_pipes_at_the_second() {
+    let mut host = Host::new();
+    let stdin = host.pipe(1, actor(10), actor(20));
+    let stdout = host.channel(2, ChannelKind::Pipe);
+    let seen = |reader| Seen {
+        writer: Some(actor(20)),
+        reader,
+        local: true,
+    };
+    host.world
+        .ends
+        .borrow_mut()
+        .insert((stdout, Side::A), seen(None));
+    host.line(stdin, Side::A, INITIALIZE);
+    host.line(stdout, Side::A, INITIALIZED);
+    host.line(stdin, Side::A, &call(1));
+    assert!(host.drain().is_empty());
+    host.world
+        .moved
+        .borrow_mut()
+        .insert((stdout, Side::A, 0), seen(Some(actor(10))));
+    host.line(stdout, Side::A, &result(1));
+    assert_eq!(
+        host.told(),
+        ["initialize 0 Success", "tools/call 1 Success"]
+    );
+}
+
+#[test]
+fn answers_that_had_to_go_before_their_pipe_was_known_are_a_gap() {
+    let mut host = Host::with(Limits {
+        waiting: 10,
+        ..Limits::default()
+    });
+    let stdin = host.pipe(1, actor(10), actor(20));
+    let stdout = host.channel(2, ChannelKind::Pipe);
+    for id in 1..=12 {
+        host.line(stdin, Side::A, &call(id));
+        host.line(stdout, Side::A, &result(id));
+    }
+    host.seen_on(stdout, actor(20), actor(10));
+    host.pass(30 * MILLISECOND);
+    let told = host.drain();
+    let gap = told[0].gap.as_ref().unwrap();
+    let lost = result(1).len() + result(2).len();
+    assert_eq!((gap.channel, gap.discarded), (stdout, lost as u64));
+    assert_eq!(told.len(), 11);
+    host.end(stdout, Side::A, EndCause::Closed);
+    host.pass(300 * MILLISECOND);
+    assert_eq!(
+        host.told(),
+        ["tools/call 1 Lost(Gap)", "tools/call 2 Lost(Gap)"]
+    );
 }
 
 #[test]
