@@ -2,30 +2,38 @@
 //! known.
 //!
 //! The reader of an answer is known only once it has read, and the hash of a program seen for the first time only once
-//! it was computed; an event should tell both. Bounds: [`PATIENCE`] and [`LEARNING`], [`WAITING`]; what reaches one
-//! goes on with what is known.
+//! it was computed; an event should tell both. Who is at an end of which nothing is known matters more, and a busy
+//! host may let it wait for long. Bounds: [`PATIENCE`], [`STRANGER`] and [`LEARNING`], [`WAITING`]; what reaches one goes
+//! on with what is known.
 
 use std::collections::VecDeque;
 
 use crate::{
-    audit::World,
+    audit::{World, has_stranger},
     key::Time,
     mcp::{Interaction, Part, Stage},
 };
 
 /// Nanoseconds that an interaction waits for its witnesses.
 const PATIENCE: u64 = 25_000_000;
+/// Nanoseconds that it waits for the first witness of an end on this host.
+const STRANGER: u64 = 500_000_000;
+/// Nanoseconds after which such interactions are looked at again.
+const LOOK_FOR_STRANGERS: u64 = 20_000_000;
 /// Nanoseconds that it then waits for what is still being learnt of its processes.
 const LEARNING: u64 = 500_000_000;
 /// Nanoseconds after which it is looked at again.
 const LOOK: u64 = 5_000_000;
-/// Interactions that wait at once, for either.
+/// Interactions that wait at once, for each.
 const WAITING: usize = 16_384;
 
 /// Interactions on their way out.
 #[derive(Debug, Default)]
 pub(crate) struct Settle {
     waiting: VecDeque<(Time, Interaction)>,
+    /// Of which one end is wholly unknown.
+    strangers: VecDeque<(Time, Interaction)>,
+    looked_for_strangers: Time,
     /// Witnessed as far as it will be; only the first is looked at.
     learning: VecDeque<(Time, Interaction)>,
     looked: Time,
@@ -43,12 +51,11 @@ impl Settle {
             self.learn(interaction, now, world);
             return;
         }
-        if self.waiting.len() == WAITING
-            && let Some((_, oldest)) = self.waiting.pop_front()
-        {
+        let full = (self.waiting.len() == WAITING).then(|| self.waiting.pop_front());
+        self.waiting.push_back((now.after(PATIENCE), interaction));
+        if let Some((_, oldest)) = full.flatten() {
             self.learn(oldest, now, world);
         }
-        self.waiting.push_back((now.after(PATIENCE), interaction));
     }
 
     /// Lets go what is witnessed and known by now, or has waited long enough.
@@ -57,10 +64,25 @@ impl Settle {
             let Some((due, interaction)) = self.waiting.pop_front() else {
                 break;
             };
-            if due <= now || is_witnessed(&interaction, world) {
+            if is_witnessed(&interaction, world) {
                 self.learn(interaction, now, world);
+            } else if due <= now {
+                self.ask_for_stranger(due, interaction, now, world);
             } else {
                 self.waiting.push_back((due, interaction));
+            }
+        }
+        if self.look_for_strangers().is_some_and(|look| look <= now) {
+            self.looked_for_strangers = now;
+            for _ in 0..self.strangers.len() {
+                let Some((due, interaction)) = self.strangers.pop_front() else {
+                    break;
+                };
+                if due <= now || !has_stranger(&interaction, world) {
+                    self.learn(interaction, now, world);
+                } else {
+                    self.strangers.push_back((due, interaction));
+                }
             }
         }
         self.looked = now;
@@ -76,13 +98,40 @@ impl Settle {
         let look = self.learning.front();
         let look = look.map(|(due, _)| self.looked.after(LOOK).min(*due));
         let waiting = self.waiting.front().map(|(due, _)| *due);
-        waiting.into_iter().chain(look).min()
+        let times = [waiting, look, self.look_for_strangers()];
+        times.into_iter().flatten().min()
     }
 
     /// The next interaction that may leave.
     #[must_use]
     pub(crate) fn poll(&mut self) -> Option<Interaction> {
         self.ready.pop_front()
+    }
+
+    /// Takes an interaction that waited for all witnesses until `due`; it may wait on for the first of an end.
+    fn ask_for_stranger(
+        &mut self,
+        due: Time,
+        interaction: Interaction,
+        now: Time,
+        world: &impl World,
+    ) {
+        if self.strangers.len() == WAITING || !has_stranger(&interaction, world) {
+            self.learn(interaction, now, world);
+            return;
+        }
+        let due = due.after(STRANGER - PATIENCE);
+        self.strangers.push_back((due, interaction));
+    }
+
+    /// When those with an unknown end are looked at next.
+    fn look_for_strangers(&self) -> Option<Time> {
+        let (due, _) = self.strangers.front()?;
+        Some(
+            self.looked_for_strangers
+                .after(LOOK_FOR_STRANGERS)
+                .min(*due),
+        )
     }
 
     /// Takes an interaction that waits for no witness.
@@ -184,6 +233,28 @@ mod tests {
         settle.handle_timeout(Time(due.0 - 1), &world);
         assert!(settle.poll().is_none());
         settle.handle_timeout(due, &world);
+        assert!(settle.poll().is_some());
+    }
+
+    #[test]
+    fn an_end_of_which_nobody_is_known_is_waited_for_longer() {
+        let notification = || Interaction {
+            response: None,
+            ..call()
+        };
+        let (mut settle, world) = (Settle::default(), Fake::default());
+        settle.push(notification(), Time(0), &world);
+        settle.handle_timeout(Time(STRANGER - 1), &world);
+        assert!(settle.poll().is_none());
+        assert_eq!(settle.poll_timeout(), Some(Time(STRANGER)));
+        settle.handle_timeout(Time(STRANGER), &world);
+        assert!(settle.poll().is_some());
+
+        settle.push(notification(), Time(1000 * MILLI), &world);
+        settle.handle_timeout(Time(1100 * MILLI), &world);
+        assert!(settle.poll().is_none());
+        world.reader.set(Some(Actor::default()));
+        settle.handle_timeout(settle.poll_timeout().unwrap(), &world);
         assert!(settle.poll().is_some());
     }
 

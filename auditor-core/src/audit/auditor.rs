@@ -60,17 +60,7 @@ impl Auditor {
             .or(gap);
         let response = interaction.response.as_ref().map(|part| seen(part, world));
         let (asked, answered) = (request.unwrap_or_default(), response.unwrap_or_default());
-        let only = |part: &Option<Part>| {
-            part.as_ref()
-                .map(|part| world.only_seen(part.channel, part.from))
-                .unwrap_or_default()
-        };
-        let (asks, answers) = (only(&interaction.request), only(&interaction.response));
-        let asker = asked.writer.or(answered.reader);
-        let asker = asker.or(asks.writer).or(answers.reader);
-        let reader = || reader_before(interaction.request.as_ref()?, world);
-        let answerer = answered.writer.or(asked.reader).or_else(reader);
-        let answerer = answerer.or(answers.writer).or(asks.reader);
+        let (asker, answerer) = speakers(&interaction, (asked, answered), world);
         let unheard = interaction.unheard.as_deref();
         let asker = asker.or_else(|| unheard?.client);
         let answerer = answerer.or_else(|| unheard?.server);
@@ -178,6 +168,37 @@ fn connection(unheard: &Unheard) -> Arc<Channel> {
         socket: unheard.socket,
         tls: None,
     })
+}
+
+/// Whether one end of an interaction is on this host, and nobody is known there yet.
+pub(crate) fn has_stranger(interaction: &Interaction, world: &impl World) -> bool {
+    let seen = |part: &Option<Part>| part.as_ref().map(|part| seen(part, world));
+    let (request, response) = (seen(&interaction.request), seen(&interaction.response));
+    let parts = [request, response];
+    let is_local = parts.into_iter().flatten().any(|seen| seen.local);
+    let moved = (request.unwrap_or_default(), response.unwrap_or_default());
+    let (asker, answerer) = speakers(interaction, moved, world);
+    is_local && (asker.is_none() || answerer.is_none())
+}
+
+/// Who asks and who answers, by who moved the request and the response.
+fn speakers(
+    interaction: &Interaction,
+    (asked, answered): (Seen, Seen),
+    world: &impl World,
+) -> (Option<Actor>, Option<Actor>) {
+    let only = |part: &Option<Part>| {
+        part.as_ref()
+            .map(|part| world.only_seen(part.channel, part.from))
+            .unwrap_or_default()
+    };
+    let (asks, answers) = (only(&interaction.request), only(&interaction.response));
+    let asker = asked.writer.or(answered.reader);
+    let asker = asker.or(asks.writer).or(answers.reader);
+    let reader = || reader_before(interaction.request.as_ref()?, world);
+    let answerer = answered.writer.or(asked.reader).or_else(reader);
+    let answerer = answerer.or(answers.writer).or(asks.reader);
+    (asker, answerer)
 }
 
 /// Who read the byte before a message, for a message that was not read yet: its session has one reader.

@@ -17,6 +17,7 @@ mod unmapped;
 mod world;
 
 pub use auditor::Auditor;
+pub(crate) use auditor::has_stranger;
 pub use event::{AuditEvent, End, PartName, Party, Witness};
 pub use hops::Hop;
 pub use pretty::COLUMNS;
