@@ -21,6 +21,9 @@ use crate::probe::{Ring, Waker, Woken};
 const BATCHES: usize = 96;
 /// Bytes after which a batch is handed on.
 const BATCH: usize = 256 << 10;
+/// Priority of the thread: what it does is short, and beside forty busy programs its share of a processor would come
+/// after the ring is full.
+const NICE: i32 = -10;
 /// How long the thread waits at most before it looks whether it is still wanted.
 const WAIT: Duration = Duration::from_millis(200);
 
@@ -91,6 +94,9 @@ pub(crate) fn start(ring: Ring) -> io::Result<Capture> {
 }
 
 fn read(mut ring: Ring, sender: &Sender<Batch>) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::warn!(%error, "the capture thread runs at ordinary priority: on a busy host more may be lost");
+    }
     while !sender.is_closed() {
         let woken = match ring.wait(WAIT) {
             Ok(woken) => woken,
