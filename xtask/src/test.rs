@@ -15,7 +15,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use self::report::Report;
-pub(crate) use self::report::{Count, counted};
+pub(crate) use self::report::{Count, counted_with_code};
 use crate::setup;
 
 #[derive(Args)]

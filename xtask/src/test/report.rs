@@ -91,6 +91,11 @@ impl Report {
 ///
 /// A program that fails without a failed test counts as one failure.
 pub(crate) fn counted(command: &mut Command) -> Result<Count> {
+    counted_with_code(command).map(|(count, _)| count)
+}
+
+/// The same, with the program's exit code; `None` where a signal ended it.
+pub(crate) fn counted_with_code(command: &mut Command) -> Result<(Count, Option<i32>)> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -98,10 +103,11 @@ pub(crate) fn counted(command: &mut Command) -> Result<Count> {
         .with_context(|| format!("cannot start `{}`", shown(command)))?;
     let output = child.stdout.take().context("no output")?;
     let mut count = add_up(output, |line| println!("{line}"))?;
-    if !child.wait()?.success() {
+    let status = child.wait()?;
+    if !status.success() {
         count.failed = count.failed.max(1);
     }
-    Ok(count)
+    Ok((count, status.code()))
 }
 
 fn add_up(output: impl Read, mut each: impl FnMut(&str)) -> Result<Count> {
