@@ -38,6 +38,8 @@ impl World for Known {
                 cgroup: Some("/system.slice/docker-0123.scope".into()),
                 cgroup_id: Some(42),
                 container: (key.pid == 20).then(|| "0123456789ab".to_owned()),
+                workload: None,
+                program: None,
                 lineage: lineage.collect(),
             })
         })

@@ -14,6 +14,7 @@ mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unmapped;
+mod workload;
 mod world;
 
 pub use auditor::Auditor;
@@ -22,4 +23,5 @@ pub use event::{AuditEvent, End, PartName, Party, Witness};
 pub use hops::Hop;
 pub use pretty::COLUMNS;
 pub use settings::{Device, Level, Settings};
+pub use workload::{Container, Pod, Program, Workload};
 pub use world::{Ancestor, Process, Seen, World};

@@ -1,7 +1,10 @@
 //! The MCP specifics of an event: `unmapped.mcp`. Names are a contract; unknown is null.
 
+mod workload;
+
 use serde::Serialize;
 
+use self::workload::{Program, Workload};
 use super::{
     event::{AuditEvent, End, PartName, Party},
     hex::{Hex, List, Shown, Text},
@@ -75,6 +78,8 @@ struct Side<'a> {
     cgroup_id: Option<u64>,
     container: Option<&'a str>,
     pod: Option<&'a str>,
+    workload: Option<Workload<'a>>,
+    program: Option<Program<'a>>,
     lineage: List<Lineage<'a>>,
 }
 
@@ -370,6 +375,7 @@ fn info(peer: &Peer) -> Info<'_> {
 fn side(party: &Party) -> Option<Side<'_>> {
     let ProcessKey { pid, start } = party.actor?.process;
     let process = party.process.as_deref();
+    let workload = process.and_then(|process| process.workload.as_deref());
     Some(Side {
         pid,
         start_time: start,
@@ -381,7 +387,11 @@ fn side(party: &Party) -> Option<Side<'_>> {
         cgroup: process.and_then(|process| process.cgroup.as_deref()),
         cgroup_id: process.and_then(|process| process.cgroup_id),
         container: process.and_then(|process| process.container.as_deref()),
-        pod: None,
+        pod: workload.and_then(|workload| Some(workload.pod.as_ref()?.uid.as_str())),
+        workload: workload.map(Workload::of),
+        program: process
+            .and_then(|process| process.program.as_deref())
+            .map(Program::of),
         lineage: List(Lineage(
             process.map_or(&[][..], |process| &process.lineage).iter(),
         )),

@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use super::workload::{Program, Workload};
 use crate::{
     key::{Actor, ChannelId, ProcessKey, Side, Time},
     stream::Channel,
@@ -59,6 +60,10 @@ pub struct Process {
     pub cgroup_id: Option<u64>,
     /// Container id, when the cgroup's path shows one.
     pub container: Option<String>,
+    /// What it runs in, once that is known.
+    pub workload: Option<Arc<Workload>>,
+    /// The script that it interprets, where its executable is an interpreter.
+    pub program: Option<Arc<Program>>,
     /// Its parents, nearest first; at most 16.
     pub lineage: Vec<Ancestor>,
 }

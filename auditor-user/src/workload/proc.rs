@@ -48,6 +48,8 @@ pub(super) fn read(pid: u32, boot: Time) -> Option<(Process, Option<FileId>, u32
             .map(str::to_owned),
         cgroup,
         cgroup_id: None,
+        workload: None,
+        program: None,
         lineage: Vec::<Ancestor>::new(),
     };
     Some((read, file, u32::try_from(stat.ppid).unwrap_or(0)))

@@ -174,6 +174,8 @@ impl Table {
                 .map(str::to_owned),
             cgroup,
             cgroup_id: Some(exec.cgroup),
+            workload: None,
+            program: None,
             lineage: match before {
                 Some(process) => process.lineage.clone(),
                 None => self

@@ -1,0 +1,65 @@
+//! What a process runs in and what it runs: container, pod, program. Values; whoever reads the host finds them out.
+
+/// What a process runs in. Unknown is `None`, never guessed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Workload {
+    /// The innermost container.
+    pub container: Option<Container>,
+    /// The Kubernetes pod.
+    pub pod: Option<Pod>,
+    /// Whether some of it was told only after the process had ended.
+    pub is_late: bool,
+}
+
+/// A container, as far as its runtime told of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Container {
+    /// Its id, by the path of the cgroup.
+    pub id: String,
+    /// What runs it: `containerd`, `cri-o`, `podman`, `docker`, `runc`.
+    pub runtime: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// The image it was made from, as it was asked for.
+    pub image: Option<String>,
+    /// Digest of the image, with its algorithm: `sha256:...`.
+    pub image_digest: Option<String>,
+    /// Its labels, sorted by name.
+    pub labels: Vec<(String, String)>,
+    /// Who told: `bundle` (its OCI configuration on disk), `runtime` (the runtime's socket or state), `api_server`.
+    pub source: Option<&'static str>,
+}
+
+/// A Kubernetes pod, as far as the runtime or the API server told of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Pod {
+    /// Its uid.
+    pub uid: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// The service account it runs under.
+    pub service_account: Option<String>,
+    /// The node it runs on.
+    pub node: Option<String>,
+    /// What made it: kind and name (`Deployment`, `api`).
+    pub owner: Option<(String, String)>,
+    /// Its labels, sorted by name.
+    pub labels: Vec<(String, String)>,
+    /// Who told: `cgroup`, `bundle`, `runtime`, `api_server`.
+    pub source: Option<&'static str>,
+}
+
+/// The program that an interpreter runs, and the package it comes from.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Program {
+    /// Path of the script, as the process was given it.
+    pub script: Option<String>,
+    /// Name of the package that holds it.
+    pub package: Option<String>,
+    /// Version of the package.
+    pub version: Option<String>,
+    /// Kind of the package: `npm`, `pypi`.
+    pub ecosystem: Option<&'static str>,
+}
