@@ -331,6 +331,9 @@ impl Pipeline {
             streams: &self.streams,
             processes,
         };
+        while let Some(progress) = self.sessions.poll_progress() {
+            self.auditor.handle_progress(progress, now);
+        }
         while let Some(interaction) = self.sessions.poll_interaction() {
             self.settle.push(interaction, now, &view);
         }

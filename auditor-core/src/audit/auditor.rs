@@ -2,7 +2,7 @@
 //!
 //! Asks the [`World`] once for each message of the interaction, when the event is made, for the
 //! reader of a message may be known later than the message. Holds its settings, a sequence number,
-//! the keyed hashes of the last [`HASHES`] session ids, and what [`Hops`] remembers.
+//! the keyed hashes of the last [`HASHES`] session ids, and what [`Hops`] and [`Chains`] remember.
 
 use std::{collections::HashMap, fmt::Write, sync::Arc};
 
@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{
+    chain::Chains,
     event::{AuditEvent, End, PartName, Party, Witness},
     hops::{Hop, Hops, Leg},
     settings::Settings,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     key::{Actor, Time},
-    mcp::{Direction, Interaction, Part, Stage},
+    mcp::{Direction, Interaction, Kind, Part, Progress, Stage},
     stream::{Channel, ChannelKind},
     tls::Unheard,
     wire::Gap,
@@ -32,6 +33,7 @@ pub struct Auditor {
     sequence: u64,
     hashes: HashMap<String, Arc<str>>,
     hops: Hops,
+    chains: Chains,
 }
 
 impl Auditor {
@@ -42,7 +44,13 @@ impl Auditor {
             sequence: 0,
             hashes: HashMap::new(),
             hops: Hops::default(),
+            chains: Chains::default(),
         }
+    }
+
+    /// Notes that a request was asked or answered, before its interaction comes.
+    pub fn handle_progress(&mut self, progress: Progress, now: Time) {
+        self.chains.handle_progress(progress, now);
     }
 
     /// Makes the event of an interaction. `now` is the time it is logged at.
@@ -65,6 +73,14 @@ impl Auditor {
         let asker = asker.or_else(|| unheard?.client);
         let answerer = answerer.or_else(|| unheard?.server);
         let hop = self.link(&interaction, asker, answerer, now);
+        let chain = match interaction.kind {
+            Kind::Request => {
+                let ends = (asker, answerer);
+                Some(self.chains.place_request(interaction.id, ends, world))
+            }
+            Kind::Notification => Some(self.chains.place_notification(&interaction, asker, world)),
+            Kind::UnpairedResponse | Kind::Gap => None,
+        };
         let (asker, answerer) = (party(asker, world), party(answerer, world));
         let (client, server) = match interaction.direction {
             Direction::ClientToServer => (asker, answerer),
@@ -109,6 +125,7 @@ impl Auditor {
             channel,
             session_hash,
             hop,
+            chain,
             interaction,
         }
     }

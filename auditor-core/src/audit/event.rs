@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{hops::Hop, settings::Settings, world::Process};
+use super::{chain::Chain, hops::Hop, settings::Settings, world::Process};
 use crate::{
     key::{Actor, ChannelId, Time},
     mcp::{Interaction, InteractionId, Kind, Stage},
@@ -34,6 +34,8 @@ pub struct AuditEvent {
     pub session_hash: Option<Arc<str>>,
     /// The hops before and behind this one, where a proxy passed its message on.
     pub hop: Option<Hop>,
+    /// Which interaction led to it. `None` for gaps and stray answers.
+    pub chain: Option<Chain>,
 }
 
 /// One side of an interaction, as far as known.

@@ -4,6 +4,7 @@
 //! the [`Level`] says otherwise. Session ids leave as keyed hashes only.
 
 mod auditor;
+mod chain;
 mod event;
 mod hex;
 mod hops;
@@ -19,6 +20,7 @@ mod world;
 
 pub use auditor::Auditor;
 pub(crate) use auditor::has_stranger;
+pub use chain::{Basis, Certainty, Chain, ChainId};
 pub use event::{AuditEvent, End, PartName, Party, Witness};
 pub use hops::Hop;
 pub use pretty::COLUMNS;

@@ -1,10 +1,14 @@
 //! The MCP specifics of an event: `unmapped.mcp`. Names are a contract; unknown is null.
 
+mod chain;
 mod workload;
 
 use serde::Serialize;
 
-use self::workload::{Program, Workload};
+use self::{
+    chain::ChainView,
+    workload::{Program, Workload},
+};
 use super::{
     event::{AuditEvent, End, PartName, Party},
     hex::{Hex, List, Shown, Text},
@@ -49,6 +53,7 @@ struct Mcp<'a> {
     response: Option<Message<'a>>,
     witnesses: Witnesses<'a>,
     hop: Option<HopView>,
+    chain: Option<ChainView>,
     batch: Option<u32>,
     round_trip: Option<u32>,
     time_ns: u64,
@@ -329,6 +334,10 @@ impl<'a> Unmapped<'a> {
                     .map(|part| message(part, level >= Level::RequestResponse)),
                 witnesses: Witnesses(event),
                 hop: event.hop.map(|hop| HopView::of(event, hop)),
+                chain: event
+                    .chain
+                    .as_ref()
+                    .map(|chain| ChainView::of(event, chain)),
                 batch: interaction.batch,
                 round_trip: interaction.round_trip,
                 time_ns: event.time().0,

@@ -18,6 +18,9 @@ const PEER_BYTES: usize = 256;
 const VERSION_BYTES: usize = 64;
 const KEYS: usize = 64;
 const KEY_BYTES: usize = 128;
+/// Values of arguments that are remembered, and the bytes a telling one has at least and at most.
+const VALUES: usize = 8;
+const VALUE_BYTES: std::ops::RangeInclusive<usize> = 6..=4096;
 
 impl Parsed {
     pub(super) fn request(&mut self, name: Cow<'_, str>, params: Option<Value<'_>>, cut: bool) {
@@ -72,7 +75,10 @@ impl Parsed {
             }
             if let Some(arguments) = arguments.and_then(Value::members) {
                 keys.clear();
-                arguments.for_each(|(key, _)| note_key(&mut keys, &key));
+                for (key, value) in arguments {
+                    note_key(&mut keys, &key);
+                    note_value(&mut self.values, value);
+                }
             }
             keys.sort_unstable();
             keys.dedup();
@@ -244,6 +250,19 @@ fn peer(value: Value<'_>) -> Option<Peer> {
 fn note_key(keys: &mut Vec<String>, key: &[u8]) {
     if keys.len() < KEYS {
         keys.push(shorten(String::from_utf8_lossy(key), KEY_BYTES));
+    }
+}
+
+/// Notes the hash of a value that hardly occurs by chance: a text or a long number.
+fn note_value(values: &mut Vec<u64>, value: Value<'_>) {
+    let is_telling = value.whole && VALUE_BYTES.contains(&value.text.len());
+    if values.len() == VALUES || !is_telling {
+        return;
+    }
+    match value.text.first() {
+        Some(b'"') => values.extend(value.string().map(|text| hash(text.as_bytes()))),
+        Some(b'-' | b'0'..=b'9') => values.push(hash(value.text)),
+        _ => {}
     }
 }
 

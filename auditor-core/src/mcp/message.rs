@@ -67,6 +67,8 @@ pub(super) struct Parsed {
     pub(super) state: Option<u64>,
     /// Whether `params` answers an earlier `input_required`.
     pub(super) resumes: bool,
+    /// Keyed hashes of telling values among the arguments.
+    pub(super) values: Vec<u64>,
 }
 
 impl Parsed {
@@ -191,6 +193,7 @@ fn read(value: Value<'_>, part: Part, cut: bool) -> Option<Parsed> {
         cancels: None,
         state: None,
         resumes: false,
+        values: Vec::new(),
     };
     if let Some(name) = envelope.method {
         parsed.request(name.string()?, envelope.params, cut);

@@ -21,6 +21,7 @@ mod message;
 mod method;
 mod open;
 mod pairing;
+mod progress;
 mod round_trip;
 mod session;
 mod sessions;
@@ -32,4 +33,5 @@ pub use interaction::{
     Stage, Transport,
 };
 pub use limits::Limits;
+pub use progress::{Begun, Progress};
 pub use sessions::Sessions;

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of channels and processes. Interactions are numbered as they begin, so the
 //! smallest number is the oldest. Bounds: [`Limits::open`] in all, one entry a request, and
-//! [`Limits::body_bytes`]; the queue of reports is drained by the caller after every input.
+//! [`Limits::body_bytes`]; the queues of reports and progress are drained by the caller after every input.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,6 +13,7 @@ use super::{
     },
     limits::Limits,
     message::{Parsed, Shape},
+    progress::{Begun, Progress},
     session::{Asker, Key},
 };
 use crate::{key::Time, stream::GapCause, tls::Unheard, wire::Gap};
@@ -43,6 +44,7 @@ pub(super) struct OpenTable {
     open: BTreeMap<InteractionId, Open>,
     bodies: Budget,
     ready: VecDeque<Interaction>,
+    progress: VecDeque<Progress>,
     next: u64,
     /// All before this one were reported as open, or will not be.
     reported: u64,
@@ -55,6 +57,7 @@ impl OpenTable {
             open: BTreeMap::new(),
             bodies: Budget::new(body_bytes),
             ready: VecDeque::new(),
+            progress: VecDeque::new(),
             next: 0,
             reported: 0,
         }
@@ -85,6 +88,10 @@ impl OpenTable {
         self.ready.pop_front()
     }
 
+    pub(super) fn pop_progress(&mut self) -> Option<Progress> {
+        self.progress.pop_front()
+    }
+
     fn number(&mut self) -> InteractionId {
         self.next += 1;
         InteractionId(self.next)
@@ -106,6 +113,8 @@ impl OpenTable {
         let mut interaction = blank(self.number(), Kind::Request, session, direction);
         interaction.stage = Stage::Open;
         let id = interaction.id;
+        let begun = Box::new(Begun::of(id, &mut parsed));
+        self.progress.push_back(Progress::Begun(begun));
         fill(&mut interaction, parsed);
         let open = Open {
             interaction,
@@ -185,6 +194,11 @@ impl OpenTable {
     /// Reports an interaction as answered.
     pub(super) fn answer(&mut self, open: Open, answer: Parsed) {
         let mut interaction = open.interaction;
+        self.progress.push_back(Progress::Ended {
+            id: interaction.id,
+            answered: Some(answer.part.first),
+            answerer: answer.part.writer,
+        });
         interaction.stage = Stage::Final;
         interaction.response = Some(answer.part);
         interaction.outcome = answer.outcome;
@@ -197,6 +211,11 @@ impl OpenTable {
         if let Some(session) = session {
             interaction.session = Arc::clone(session);
         }
+        self.progress.push_back(Progress::Ended {
+            id: interaction.id,
+            answered: None,
+            answerer: None,
+        });
         interaction.stage = Stage::Final;
         interaction.outcome = Outcome::Failure(match failure {
             Failure::Lost(_) if open.cancelled => Failure::Lost(LostCause::Cancelled),

@@ -17,6 +17,7 @@ use super::{
     limits::Limits,
     message::{self, Parsed},
     open::OpenTable,
+    progress::Progress,
     round_trip::RoundTrips,
     session::{Live, Server},
 };
@@ -170,6 +171,12 @@ impl Sessions {
     #[must_use]
     pub fn poll_interaction(&mut self) -> Option<Interaction> {
         self.open.pop_ready()
+    }
+
+    /// What happened next to a request; `None` until there is more input.
+    #[must_use]
+    pub fn poll_progress(&mut self) -> Option<Progress> {
+        self.open.pop_progress()
     }
 
     /// Ends everything: open interactions are reported as abandoned, waiting answers as unpaired.
