@@ -5,6 +5,7 @@
 //! invented. Needs root. `cargo xtask test e2e` installs the programs and starts this.
 
 mod certificates;
+mod chains;
 mod compare;
 mod containers;
 mod contract;
@@ -140,6 +141,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
     if let Some(daemon) = &daemon {
         calls.extend(load::check(daemon, arguments, &certificates, limit)?);
         calls.extend(containers::check(daemon, arguments, &certificates, limit)?);
+        calls.extend(chains::check(daemon, arguments, limit));
     }
     let objects = match &daemon {
         Some(daemon) if arguments.only.as_ref().is_none_or(is_wanted) => {

@@ -1,4 +1,4 @@
-//! What takes too long for a whole test, on demand: `auditor-e2e ... fresh|many|hops|attach|throughput`. Prints what was measured.
+//! What takes too long for a whole test, on demand: `auditor-e2e ... fresh|many|hops|chains|attach|throughput`. Prints what was measured.
 
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use clap::Subcommand;
 use crate::{
     Arguments, LIMIT,
     certificates::Certificates,
+    chains,
     daemon::Daemon,
     load::{alone, fresh, hops, many, throughput},
 };
@@ -38,6 +39,11 @@ pub(crate) enum Measurement {
     Many {
         #[arg(default_value_t = 1000)]
         connections: usize,
+    },
+    /// Calls at once of two agents through one server that asks on for each
+    Chains {
+        #[arg(default_value_t = 100)]
+        calls: usize,
     },
 }
 
@@ -88,6 +94,13 @@ impl Measurement {
                         many::run(pair, connections, &daemon, &certificates, folder, limit)?;
                     missed += usize::from(figures.judge().is_err());
                     println!("{} to {}: {figures:?}", pair.0.name(), pair.1.name());
+                }
+            }
+            Self::Chains { calls } => {
+                for share in chains::Share::ALL {
+                    let figures = chains::run(share, calls, &daemon, arguments, limit)?;
+                    missed += usize::from(figures.judge(share).is_err());
+                    println!("sharing {}: {figures:?}", share.name());
                 }
             }
         }
