@@ -373,6 +373,10 @@ impl<P: Processes> World for View<'_, P> {
         self.streams.seen(channel, from, range)
     }
 
+    fn is_heard(&self, until: Time) -> bool {
+        self.streams.is_handed_on(until)
+    }
+
     fn only_seen(&self, channel: ChannelId, from: Side) -> Seen {
         self.streams.only_seen(channel, from)
     }

@@ -1,5 +1,5 @@
-//! Holds finished interactions for a moment, until both ends of their messages were seen and their processes are
-//! known.
+//! Holds finished interactions for a moment, until both ends of their messages were seen, what was said before them was
+//! heard, and their processes are known.
 //!
 //! The reader of an answer is known only once it has read, and the hash of a program seen for the first time only once
 //! it was computed; an event should tell both. Who is at an end of which nothing is known matters more, and a busy
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Nanoseconds that an interaction waits for its witnesses.
-const PATIENCE: u64 = 25_000_000;
+const PATIENCE: u64 = 30_000_000;
 /// Nanoseconds that it waits for the first witness of an end on this host.
 const STRANGER: u64 = 500_000_000;
 /// Nanoseconds after which such interactions are looked at again.
@@ -163,10 +163,12 @@ fn is_learning(interaction: &Interaction, world: &impl World) -> bool {
         .any(is_unknown)
 }
 
+/// Whether both ends of its messages were seen, and all that was said before them was heard.
 fn is_witnessed(interaction: &Interaction, world: &impl World) -> bool {
     let is_seen = |part: &Part| {
         let seen = world.seen(part.channel, part.from, &part.range);
-        !seen.local || (seen.writer.is_some() && seen.reader.is_some())
+        let is_seen = !seen.local || (seen.writer.is_some() && seen.reader.is_some());
+        is_seen && world.is_heard(part.first)
     };
     [&interaction.request, &interaction.response]
         .into_iter()

@@ -20,6 +20,10 @@ pub trait World {
     fn channel(&self, id: ChannelId) -> Option<Arc<Channel>>;
     /// Who moved these bytes.
     fn seen(&self, channel: ChannelId, from: Side, range: &Range<u64>) -> Seen;
+    /// Whether all that was said up to a time was heard: what is encrypted comes later than what is not.
+    fn is_heard(&self, _until: Time) -> bool {
+        true
+    }
     /// Where records were lost, and with them who moved their bytes: the only process seen at each end.
     fn only_seen(&self, _channel: ChannelId, _from: Side) -> Seen {
         Seen::default()

@@ -43,6 +43,11 @@ impl Delay {
         Some(record)
     }
 
+    /// The time of the oldest record that waits.
+    pub(super) fn oldest(&self) -> Option<Time> {
+        self.records.first_key_value().map(|((time, _), _)| *time)
+    }
+
     /// When [`poll`](Self::poll) has something next.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         let ((time, _), _) = self.records.first_key_value()?;

@@ -361,6 +361,12 @@ impl Streams {
         })
     }
 
+    /// Whether everything that moved up to a time and was taken in has been handed on: what TLS sessions move waits.
+    pub fn is_handed_on(&self, until: Time) -> bool {
+        let waiting = [self.unbound.oldest(), self.delay.oldest()];
+        waiting.into_iter().flatten().all(|oldest| oldest > until)
+    }
+
     /// Who wrote and who read in one direction of a channel.
     fn testimony<'a>(
         &'a self,

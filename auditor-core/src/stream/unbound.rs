@@ -72,6 +72,13 @@ impl Unbound {
         }
     }
 
+    /// The time of the oldest record that waits.
+    pub(super) fn oldest(&self) -> Option<Time> {
+        let waits = |(_, stream): &&(Time, u64)| self.streams.contains_key(stream);
+        let (_, stream) = self.due.iter().find(waits)?;
+        self.streams.get(stream)?.first().map(|(.., time)| *time)
+    }
+
     /// When [`poll`](Self::poll) has something next.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         self.due.front().map(|(due, _)| *due)
@@ -105,7 +112,9 @@ mod tests {
         hold(&mut unbound, 1, 10, 0);
         hold(&mut unbound, 2, 10, 5);
         hold(&mut unbound, 1, 10, 6);
+        assert_eq!(unbound.oldest(), Some(Time(0)));
         assert_eq!(unbound.take(1).len(), 2);
+        assert_eq!(unbound.oldest(), Some(Time(5)));
         assert!(unbound.poll(Time(PATIENCE)).is_none());
         assert_eq!(
             unbound.poll(Time(PATIENCE + 5)).map(|taken| taken.len()),
