@@ -9,6 +9,7 @@
 //! Beside them [`tls`] watches what is encrypted and not heard. [`Pipeline`] joins them; the caller brings records, the time, and what it knows of processes.
 
 pub mod audit;
+pub mod identity;
 pub mod key;
 pub mod mcp;
 mod pipeline;

@@ -12,7 +12,8 @@ use std::{
 use auditor_common::record::{flag, object};
 
 use crate::{
-    audit::{AuditEvent, Auditor, Party, Process, Seen, Settings, World},
+    audit::{AuditEvent, Auditor, FindingEvent, Party, Process, Seen, Settings, World},
+    identity::{Gateways, Issuers},
     key::{ChannelId, ProcessKey, Side, Time},
     mcp::{self, Kind, Sessions},
     record::{Header, Record},
@@ -221,6 +222,18 @@ impl Pipeline {
             self.watch.handle_speakers(speakers, server(&event), now);
         }
         Some(event)
+    }
+
+    /// The next finding, told at `now`; to be asked after each event.
+    #[must_use]
+    pub fn poll_finding(&mut self, now: Time) -> Option<FindingEvent> {
+        self.auditor.poll_finding(now)
+    }
+
+    /// Takes what identities are proven by, and who may use other people's.
+    pub fn set_identities(&mut self, issuers: Issuers, gateways: Gateways) {
+        self.auditor.set_issuers(issuers);
+        self.auditor.set_gateways(gateways);
     }
 
     /// The next process of which is to be found out soon which TLS libraries it has: see

@@ -1,9 +1,16 @@
 //! The configuration file: TOML, every key optional, unknown keys refused by name.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
-use auditor_core::tls::Hints;
+use auditor_core::{
+    identity::{Gateways, Issuer, Issuers},
+    tls::Hints,
+};
 use serde::Deserialize;
 
 /// Everything that can be configured. `docs/config.example.toml` explains each key.
@@ -18,6 +25,58 @@ pub(crate) struct Config {
     pub(crate) metrics: Option<SocketAddr>,
     /// Where MCP is spoken.
     pub(crate) mcp: Mcp,
+    /// What identities are proven by.
+    pub(crate) identity: Identity,
+}
+
+/// What identities are proven by, and who may use other people's credentials.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Identity {
+    /// Issuers whose tokens are verified.
+    pub(crate) issuers: Vec<TokenIssuer>,
+    /// Executables that pass on what their clients gave them.
+    pub(crate) gateway_executables: Vec<String>,
+    /// Images of such programs, without a tag.
+    pub(crate) gateway_images: Vec<String>,
+}
+
+/// An issuer of JSON Web Tokens.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenIssuer {
+    /// `iss` of its tokens.
+    issuer: String,
+    /// The file with its JSON Web Key Set.
+    keys: PathBuf,
+    /// The audiences its tokens must be for; empty: any.
+    #[serde(default)]
+    audience: Vec<String>,
+}
+
+impl Identity {
+    /// Reads the keys of all issuers.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or holds no keys.
+    pub(crate) fn issuers(&self) -> Result<Issuers> {
+        let issuers = self.issuers.iter().map(|issuer| {
+            let path = issuer.keys.display();
+            let keys = fs::read_to_string(&issuer.keys)
+                .with_context(|| format!("cannot read {path}, the keys of {}", issuer.issuer))?;
+            Issuer::new(&issuer.issuer, issuer.audience.clone(), &keys)
+                .with_context(|| format!("cannot use {path}"))
+        });
+        issuers.collect::<Result<Vec<_>>>().map(Issuers::new)
+    }
+
+    /// Who may use other people's credentials.
+    pub(crate) fn gateways(&self) -> Gateways {
+        Gateways {
+            executables: self.gateway_executables.clone(),
+            images: self.gateway_images.clone(),
+        }
+    }
 }
 
 /// What the operator knows of where MCP is spoken.
@@ -51,6 +110,7 @@ impl Default for Config {
             ring_bytes: auditor_common::limit::RING_BYTES,
             metrics: None,
             mcp: Mcp::default(),
+            identity: Identity::default(),
         }
     }
 }
@@ -101,6 +161,7 @@ mod tests {
         let all = Config::parse(&all).unwrap();
         assert!(all.metrics.is_some());
         assert!(!all.mcp.server_names.is_empty() && !all.mcp.server_ports.is_empty());
+        assert!(!all.identity.issuers.is_empty() && !all.identity.gateway_images.is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use auditor_core::{
     Limits, Pipeline,
     audit::Level,
+    identity::Issuers,
     key::{ProcessKey, Time},
     record::{self, Header, Record},
 };
@@ -40,6 +41,8 @@ const NEVER: Duration = Duration::from_secs(3_600);
 pub(crate) struct Options {
     /// The configuration.
     pub(crate) config: Config,
+    /// Issuers whose tokens are verified.
+    pub(crate) issuers: Issuers,
     /// How much of messages leaves.
     pub(crate) level: Level,
     /// Where to record what the kernel delivers.
@@ -232,7 +235,10 @@ impl Daemon {
             .max(options.config.message_limit.saturating_mul(2));
         let has_bodies = options.level != Level::Metadata;
         let hints = options.config.mcp.hints();
-        let pipeline = Pipeline::new(limits, host::settings(options.level), hints, has_bodies);
+        let settings = host::settings(options.level);
+        let mut pipeline = Pipeline::new(limits, settings, hints, has_bodies);
+        let gateways = options.config.identity.gateways();
+        pipeline.set_identities(options.issuers.clone(), gateways);
         Self {
             pipeline,
             table,
@@ -439,6 +445,11 @@ impl Daemon {
             self.coverage.note(&event);
             if let Err(error) = self.output.write(&event) {
                 self.note_failure(&error);
+            }
+            while let Some(finding) = self.pipeline.poll_finding(now) {
+                if let Err(error) = self.output.write_finding(&finding) {
+                    self.note_failure(&error);
+                }
             }
         }
         if is_written && let Err(error) = self.output.flush() {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use auditor_core::audit::AuditEvent;
+use auditor_core::audit::{AuditEvent, FindingEvent};
 use clap::ValueEnum;
 
 /// How events are written.
@@ -59,22 +59,42 @@ impl Output {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn write(&mut self, event: &AuditEvent) -> io::Result<()> {
+        let colours = self.has_colours;
+        self.write_line(
+            |json| event.write_json(json),
+            |line| event.write_pretty(colours, line),
+        )
+    }
+
+    /// Writes one finding.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn write_finding(&mut self, finding: &FindingEvent) -> io::Result<()> {
+        let colours = self.has_colours;
+        self.write_line(
+            |json| finding.write_json(json),
+            |line| finding.write_pretty(colours, line),
+        )
+    }
+
+    fn write_line(
+        &mut self,
+        json: impl FnOnce(&mut Vec<u8>),
+        pretty: impl FnOnce(&mut String),
+    ) -> io::Result<()> {
         self.written += 1;
         match self.format {
             Format::Jsonl => {
                 self.json.clear();
-                event.write_json(&mut self.json);
-                if self.json.last() != Some(&b'\n') {
-                    self.json.push(b'\n');
-                }
+                json(&mut self.json);
+                self.json.push(b'\n');
                 self.sink.write_all(&self.json)
             }
             Format::Pretty => {
                 self.line.clear();
-                event.write_pretty(self.has_colours, &mut self.line);
-                if !self.line.ends_with('\n') {
-                    self.line.push('\n');
-                }
+                pretty(&mut self.line);
+                self.line.push('\n');
                 self.sink.write_all(self.line.as_bytes())
             }
         }

@@ -10,15 +10,17 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{
-    chain::Chains,
+    chain::{Basis, Certainty, Chains},
     event::{AuditEvent, End, PartName, Party, Witness},
+    finding::FindingEvent,
     hops::{Hop, Hops, Leg},
     settings::Settings,
     world::{Seen, World},
 };
 use crate::{
+    identity::{Conduct, Credential, Credentials, Gateways, Hijacks, Identity, Issuers, Use},
     key::{Actor, Time},
-    mcp::{Direction, Interaction, Kind, Part, Progress, Stage},
+    mcp::{Direction, Interaction, Kind, Part, Peer, Progress, Stage},
     stream::{Channel, ChannelKind},
     tls::Unheard,
     wire::Gap,
@@ -26,6 +28,8 @@ use crate::{
 
 /// Keyed hashes remembered; beyond it all are computed anew.
 const HASHES: usize = 1024;
+/// Characters of a session id below which two servers may give the same.
+const SESSION_ID: usize = 16;
 
 /// Makes audit events.
 pub struct Auditor {
@@ -34,6 +38,8 @@ pub struct Auditor {
     hashes: HashMap<String, Arc<str>>,
     hops: Hops,
     chains: Chains,
+    credentials: Credentials,
+    hijacks: Hijacks,
 }
 
 impl Auditor {
@@ -45,7 +51,32 @@ impl Auditor {
             hashes: HashMap::new(),
             hops: Hops::default(),
             chains: Chains::default(),
+            credentials: Credentials::default(),
+            hijacks: Hijacks::default(),
         }
+    }
+
+    /// Takes the issuers whose tokens can be proven.
+    pub fn set_issuers(&mut self, issuers: Issuers) {
+        self.credentials.set_issuers(issuers);
+    }
+
+    /// Takes the programs that may use what their clients gave them.
+    pub fn set_gateways(&mut self, gateways: Gateways) {
+        self.hijacks.set_gateways(gateways);
+    }
+
+    /// The next finding, told at `now`; to be asked after each event.
+    #[must_use]
+    pub fn poll_finding(&mut self, now: Time) -> Option<FindingEvent> {
+        let finding = self.hijacks.poll()?;
+        self.sequence += 1;
+        Some(FindingEvent {
+            settings: Arc::clone(&self.settings),
+            sequence: self.sequence,
+            logged: now,
+            finding,
+        })
     }
 
     /// Notes that a request was asked or answered, before its interaction comes.
@@ -115,10 +146,18 @@ impl Auditor {
             .mcp_session_id
             .as_deref()
             .map(|id| self.hash(id));
-        AuditEvent {
+        let credential = self.credential(&interaction, now);
+        let session = &interaction.session;
+        let identity = |party: &Party, credential: Option<&Credential>, info: &Option<Peer>| {
+            Identity::of(party.process.as_deref(), credential, info.is_some())
+        };
+        let event = AuditEvent {
             settings: Arc::clone(&self.settings),
             sequence: self.sequence,
             logged: now,
+            client_identity: identity(&client, credential.as_deref(), &session.client_info),
+            server_identity: identity(&server, None, &session.server_info),
+            credential,
             client,
             server,
             witnesses,
@@ -127,6 +166,55 @@ impl Auditor {
             hop,
             chain,
             interaction,
+        };
+        self.watch_for_hijacks(&event);
+        event
+    }
+
+    /// What the client showed with its request, or with its answer to the server's.
+    fn credential(&mut self, interaction: &Interaction, now: Time) -> Option<Arc<Credential>> {
+        let part = match interaction.direction {
+            Direction::ClientToServer => interaction.request.as_ref(),
+            Direction::ServerToClient => interaction.response.as_ref(),
+        };
+        let secret = part?.http.as_ref()?.credential.as_ref()?;
+        let key = &self.settings.key;
+        Some(
+            self.credentials
+                .read(secret, now, |text| keyed_hash(key, text)),
+        )
+    }
+
+    /// Compares who uses a credential, a session or a process with who did before.
+    fn watch_for_hijacks(&mut self, event: &AuditEvent) {
+        let interaction = &event.interaction;
+        if interaction.kind == Kind::Gap {
+            return;
+        }
+        let by = |party: &Party, identity: &Option<Identity>| {
+            party.process.as_ref().map(|process| Use {
+                time: event.time(),
+                interaction: interaction.id,
+                process: Arc::clone(process),
+                identity: identity.clone(),
+            })
+        };
+        if let Some(server) = by(&event.server, &event.server_identity) {
+            self.hijacks.handle_server(&server);
+        }
+        let name = interaction.session.mcp_session_id.as_ref();
+        let is_telling = name.is_some_and(|name| name.len() >= SESSION_ID);
+        let is_passed_on = event.hop.is_some_and(|hop| hop.previous.is_some())
+            || event.chain.is_some_and(|chain| {
+                chain.basis == Basis::SameMessage && chain.certainty == Some(Certainty::Proven)
+            });
+        if let Some(client) = by(&event.client, &event.client_identity) {
+            self.hijacks.handle_client(Conduct {
+                by: client,
+                credential: event.credential.as_deref(),
+                session: event.session_hash.as_ref().filter(|_| is_telling),
+                is_passed_on,
+            });
         }
     }
 
@@ -158,21 +246,26 @@ impl Auditor {
         if let Some(hash) = self.hashes.get(secret) {
             return Arc::clone(hash);
         }
-        let mut hash = String::with_capacity(64);
-        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.settings.key) {
-            mac.update(secret.as_bytes());
-            for byte in mac.finalize().into_bytes() {
-                // Writing to a string cannot fail.
-                let _ = write!(hash, "{byte:02x}");
-            }
-        }
-        let hash: Arc<str> = hash.into();
+        let hash = keyed_hash(&self.settings.key, secret);
         if self.hashes.len() >= HASHES {
             self.hashes.clear();
         }
         self.hashes.insert(secret.to_owned(), Arc::clone(&hash));
         hash
     }
+}
+
+/// HMAC-SHA-256 in hexadecimal digits.
+fn keyed_hash(key: &[u8; 32], secret: &str) -> Arc<str> {
+    let mut hash = String::with_capacity(64);
+    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) {
+        mac.update(secret.as_bytes());
+        for byte in mac.finalize().into_bytes() {
+            // Writing to a string cannot fail.
+            let _ = write!(hash, "{byte:02x}");
+        }
+    }
+    hash.into()
 }
 
 /// A TLS connection whose channel may be forgotten by now.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{chain::Chain, hops::Hop, settings::Settings, world::Process};
 use crate::{
+    identity::{Credential, Identity},
     key::{Actor, ChannelId, Time},
     mcp::{Interaction, InteractionId, Kind, Stage},
     stream::Channel,
@@ -26,6 +27,12 @@ pub struct AuditEvent {
     pub client: Party,
     /// The side that is the MCP server.
     pub server: Party,
+    /// Who the client is.
+    pub client_identity: Option<Identity>,
+    /// Who the server is.
+    pub server_identity: Option<Identity>,
+    /// What the client showed.
+    pub credential: Option<Arc<Credential>>,
     /// Who was seen moving the messages.
     pub witnesses: Vec<Witness>,
     /// The channel of the request (else of the answer, else of the gap).

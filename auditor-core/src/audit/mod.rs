@@ -6,6 +6,7 @@
 mod auditor;
 mod chain;
 mod event;
+mod finding;
 mod hex;
 mod hops;
 mod ocsf;
@@ -22,6 +23,7 @@ pub use auditor::Auditor;
 pub(crate) use auditor::has_stranger;
 pub use chain::{Basis, Certainty, Chain, ChainId};
 pub use event::{AuditEvent, End, PartName, Party, Witness};
+pub use finding::FindingEvent;
 pub use hops::Hop;
 pub use pretty::COLUMNS;
 pub use settings::{Device, Level, Settings};

@@ -5,11 +5,12 @@
 
 use serde::Serialize;
 
-use super::{event::AuditEvent, hex::Shown, outcome, unmapped::Unmapped};
+use super::{event::AuditEvent, hex::Shown, outcome, settings::Settings, unmapped::Unmapped};
 use crate::mcp::{Direction, Kind, Stage};
 use what::{Api, Endpoint, HttpRequest, HttpResponse, api, endpoint, http_request, http_response};
 use who::{Actor, actor};
 
+mod finding;
 mod what;
 mod who;
 
@@ -27,7 +28,7 @@ impl AuditEvent {
 
 #[derive(Serialize)]
 struct Event<'a> {
-    metadata: Metadata<'a>,
+    metadata: Metadata<'a, Shown<Uid<'a>>>,
     time: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     start_time: Option<u64>,
@@ -67,11 +68,11 @@ struct Event<'a> {
 }
 
 #[derive(Serialize)]
-struct Metadata<'a> {
+struct Metadata<'a, U> {
     version: &'static str,
     product: Product<'a>,
     profiles: &'static [&'static str],
-    uid: Shown<Uid<'a>>,
+    uid: U,
     sequence: u64,
     logged_time: u64,
 }
@@ -175,11 +176,7 @@ impl<'a> Event<'a> {
         Self {
             metadata: Metadata {
                 version: "1.8.0",
-                product: Product {
-                    name: "mcp-auditor",
-                    vendor_name: "mcp-auditor",
-                    version: &settings.version,
-                },
+                product: Product::of(settings),
                 profiles: match (contained, trace.is_some()) {
                     (false, false) => &["host"],
                     (true, false) => &["host", "container"],
@@ -219,21 +216,36 @@ impl<'a> Event<'a> {
                     r#type: outcome::resource_type(interaction.method.as_deref()),
                 }]
             }),
-            device: Device {
-                hostname: &settings.device.hostname,
-                uid: settings.device.uid.as_deref(),
-                type_id: 0,
-                os: Os {
-                    name: settings.device.os_name.as_deref().unwrap_or("Linux"),
-                    type_id: 200,
-                    r#type: "Linux",
-                    version: settings.device.os_version.as_deref(),
-                    kernel_release: settings.device.kernel_release.as_deref(),
-                },
-            },
+            device: device(settings),
             trace,
             unmapped: Unmapped::of(event),
         }
+    }
+}
+
+impl<'a> Product<'a> {
+    fn of(settings: &'a Settings) -> Self {
+        Self {
+            name: "mcp-auditor",
+            vendor_name: "mcp-auditor",
+            version: &settings.version,
+        }
+    }
+}
+
+fn device(settings: &Settings) -> Device<'_> {
+    let device = &settings.device;
+    Device {
+        hostname: &device.hostname,
+        uid: device.uid.as_deref(),
+        type_id: 0,
+        os: Os {
+            name: device.os_name.as_deref().unwrap_or("Linux"),
+            type_id: 200,
+            r#type: "Linux",
+            version: device.os_version.as_deref(),
+            kernel_release: device.kernel_release.as_deref(),
+        },
     }
 }
 

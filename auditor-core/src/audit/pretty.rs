@@ -7,10 +7,12 @@ use std::fmt::Write;
 
 use super::{
     event::{AuditEvent, Party},
+    finding::FindingEvent,
     ocsf::{exe_name, is_open},
     outcome,
 };
 use crate::{
+    identity::Use,
     key::Side,
     mcp::{Direction, Interaction, Kind, Outcome, Part},
 };
@@ -20,6 +22,29 @@ pub const COLUMNS: usize = 100;
 
 const WHO: usize = 14;
 const WHAT: usize = 27;
+
+impl FindingEvent {
+    /// Appends the finding as one line for people, without the line's end.
+    pub fn write_pretty(&self, colours: bool, out: &mut String) {
+        let paint = Paint { on: colours };
+        paint.put(out, DIM, &clock(self.finding.second.time.0));
+        out.push_str("  ");
+        let name = |user: &Use| {
+            let subject = user.identity.as_ref().and_then(|one| one.subject.clone());
+            let exe = exe_name(&user.process).unwrap_or("?");
+            let subject = subject.filter(|subject| !subject.starts_with("exe:"));
+            let subject = subject.map_or(String::new(), |subject| format!(" ({subject})"));
+            format!("{exe}[{}]{subject}", user.process.key.pid)
+        };
+        let second = name(&self.finding.second);
+        let who = match &self.finding.first {
+            Some(first) => format!("{}, then {second}", name(first)),
+            None => second,
+        };
+        paint.put(out, RED, &format!("! {}: ", self.title()));
+        out.extend(who.chars().map(harmless));
+    }
+}
 
 impl AuditEvent {
     /// Appends the event as one line for people, without the line's end.
@@ -121,7 +146,6 @@ enum Align {
 
 /// Appends a text in exactly `width` columns, cut with `…`, control characters made harmless.
 fn fit(out: &mut String, text: &str, width: usize, align: Align) {
-    let harmless = |c: char| if is_hostile(c) { '·' } else { c };
     let length = text.chars().count();
     let padding = " ".repeat(width.saturating_sub(length));
     if matches!(align, Align::Right) {
@@ -136,6 +160,11 @@ fn fit(out: &mut String, text: &str, width: usize, align: Align) {
     if matches!(align, Align::Left) {
         out.push_str(&padding);
     }
+}
+
+/// A character that cannot drive the terminal.
+fn harmless(c: char) -> char {
+    if is_hostile(c) { '·' } else { c }
 }
 
 /// Characters that would move the cursor, change colours or reverse the text.

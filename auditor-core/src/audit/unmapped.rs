@@ -1,12 +1,14 @@
 //! The MCP specifics of an event: `unmapped.mcp`. Names are a contract; unknown is null.
 
 mod chain;
+mod identity;
 mod workload;
 
 use serde::Serialize;
 
 use self::{
     chain::ChainView,
+    identity::{Credential, Identities},
     workload::{Program, Workload},
 };
 use super::{
@@ -23,6 +25,8 @@ use crate::{
     stream::Binding,
     tls::{Basis, Moved, Obstacle},
 };
+
+pub(super) use self::identity::Identity as IdentityView;
 
 /// OCSF's place for what it has no field for.
 #[derive(Serialize)]
@@ -47,6 +51,8 @@ struct Mcp<'a> {
     session_id_hash: Option<&'a str>,
     client: Option<Side<'a>>,
     server: Option<Side<'a>>,
+    identity: Identities<'a>,
+    credential: Option<Credential<'a>>,
     client_info: Option<Info<'a>>,
     server_info: Option<Info<'a>>,
     request: Option<Message<'a>>,
@@ -322,6 +328,11 @@ impl<'a> Unmapped<'a> {
                 session_id_hash: event.session_hash.as_deref(),
                 client: side(&event.client),
                 server: side(&event.server),
+                identity: Identities {
+                    client: event.client_identity.as_ref().map(IdentityView::of),
+                    server: event.server_identity.as_ref().map(IdentityView::of),
+                },
+                credential: event.credential.as_deref().map(Credential::of),
                 client_info: session.client_info.as_ref().map(info),
                 server_info: session.server_info.as_ref().map(info),
                 request: interaction

@@ -1,16 +1,18 @@
 //! Heads of HTTP requests and responses, whatever version: which fields are kept, what they mean
 //! for the body.
 //!
-//! Parses no wire format. Keeps at most 2 KiB of a target and 512 bytes of any other value.
+//! Parses no wire format. Keeps at most 2 KiB of a target, 8 KiB of a credential and 512 bytes of any other value.
 
-use super::{Encoding, HttpHead};
+use super::{Encoding, HttpHead, item::Secret};
 
 /// Bytes kept of a request's target.
 const MAX_TARGET: usize = 2048;
 /// Bytes kept of a field's value.
 const MAX_VALUE: usize = 512;
-/// Bytes that one [`HttpHead`] holds at most: its target and nine values.
-pub(super) const MAX_HEAD: usize = MAX_TARGET + 9 * MAX_VALUE;
+/// Bytes kept of a credential.
+const MAX_SECRET: usize = 8192;
+/// Bytes that one [`HttpHead`] holds at most: its target, its credential and nine values.
+pub(super) const MAX_HEAD: usize = MAX_TARGET + MAX_SECRET + 9 * MAX_VALUE;
 
 /// Which half of an exchange.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -161,6 +163,11 @@ impl Head {
             b"mcp-method" => self.mcp_field(value, |head| &mut head.mcp_method),
             b"mcp-name" => self.mcp_field(value, |head| &mut head.mcp_name),
             name if name.starts_with(b"mcp-") => self.mcp = true,
+            b"authorization" => self.kept.credential = Some(Secret::new(cut(value, MAX_SECRET))),
+            b"x-api-key" if self.kept.credential.is_none() => {
+                let key = cut(value, MAX_SECRET);
+                self.kept.credential = Some(Secret::new(format!("ApiKey {key}")));
+            }
             b"traceparent" => self.kept.traceparent = Some(text(value)),
             b"user-agent" => self.kept.user_agent = Some(text(value)),
             _ => {}
@@ -248,5 +255,9 @@ pub(super) fn size_of(head: &HttpHead) -> usize {
         &head.user_agent,
     ];
     let values: usize = values.into_iter().flatten().map(String::len).sum();
-    head.method.len() + head.target.len() + values
+    let credential = head
+        .credential
+        .as_ref()
+        .map_or(0, |secret| secret.expose().len());
+    head.method.len() + head.target.len() + credential + values
 }

@@ -1,6 +1,6 @@
 //! What this stage hands on: messages, ends of HTTP exchanges, gaps. Types only.
 
-use std::{ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -136,8 +136,32 @@ pub struct HttpHead {
     pub traceparent: Option<String>,
     /// `User-Agent`.
     pub user_agent: Option<String>,
+    /// `Authorization`, or `X-API-Key` behind the word `ApiKey`; at most 8 KiB.
+    pub credential: Option<Secret>,
     /// The content encoding that was undone.
     pub encoding: Encoding,
+}
+
+/// A secret that was seen. Never shown; nothing derived from it but keyed hashes and public claims may leave.
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Takes a secret.
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 /// HTTP content encodings.

@@ -36,7 +36,9 @@ use crate::{
 };
 
 pub use self::{
-    item::{Encoding, ExchangeEnd, ExchangeId, Framing, Gap, HttpHead, HttpPart, Item, Message},
+    item::{
+        Encoding, ExchangeEnd, ExchangeId, Framing, Gap, HttpHead, HttpPart, Item, Message, Secret,
+    },
     limits::Limits,
 };
 

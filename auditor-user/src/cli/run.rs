@@ -102,6 +102,7 @@ impl Arguments {
         let output = Output::open(&events, format)?;
         let data_dir = (!is_replay).then_some(self.data_dir);
         let options = Options {
+            issuers: config.identity.issuers()?,
             config,
             level,
             record: self.record,

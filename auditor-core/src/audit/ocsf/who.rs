@@ -136,7 +136,11 @@ pub(super) fn actor(party: &Party) -> Actor<'_> {
     }
 }
 
-fn process(key: ProcessKey, tid: Option<u32>, known: Option<&Process>) -> OcsfProcess<'_> {
+pub(super) fn process(
+    key: ProcessKey,
+    tid: Option<u32>,
+    known: Option<&Process>,
+) -> OcsfProcess<'_> {
     let exe = known.and_then(|process| process.exe.as_deref());
     let name = known.and_then(exe_name);
     OcsfProcess {

@@ -1,0 +1,70 @@
+//! A finding as an event of its own: what was found, and who is involved. How it is written is in [`super::ocsf`] and
+//! [`super::pretty`].
+
+use std::sync::Arc;
+
+use super::settings::Settings;
+use crate::{
+    identity::{Finding, FindingKind},
+    key::Time,
+};
+
+/// A finding, to be told.
+#[derive(Clone)]
+pub struct FindingEvent {
+    /// What it was made with.
+    pub(super) settings: Arc<Settings>,
+    /// Number among all events within this run.
+    pub sequence: u64,
+    /// When it was made.
+    pub logged: Time,
+    /// What was found.
+    pub finding: Finding,
+}
+
+impl FindingEvent {
+    /// Unique for a finding.
+    pub fn uid(&self) -> String {
+        format!("{}-f{}", self.settings.run, self.finding.number)
+    }
+
+    /// Its kind, for programs.
+    pub(super) fn code(&self) -> &'static str {
+        match self.finding.kind {
+            FindingKind::SharedCredential => "shared_credential",
+            FindingKind::MisplacedToken => "misplaced_token",
+            FindingKind::HijackedSession => "hijacked_session",
+            FindingKind::ReplacedProgram => "replaced_program",
+        }
+    }
+
+    /// Its kind, for people.
+    pub(super) fn title(&self) -> &'static str {
+        match self.finding.kind {
+            FindingKind::SharedCredential => "One credential is used by two workloads",
+            FindingKind::MisplacedToken => "A token is used outside the pod it is bound to",
+            FindingKind::HijackedSession => "A session is used by a process that did not begin it",
+            FindingKind::ReplacedProgram => "A process that speaks MCP runs another program",
+        }
+    }
+
+    /// What it means and what to do.
+    pub(super) fn description(&self) -> &'static str {
+        match self.finding.kind {
+            FindingKind::SharedCredential => {
+                "The same secret was shown by two workloads. It was copied, or both are meant to share it: a gateway \
+                 that passes on its clients' credentials can be named in the configuration."
+            }
+            FindingKind::MisplacedToken => {
+                "The token names another pod, namespace or service account than the workload that shows it has, by \
+                 its cgroup."
+            }
+            FindingKind::HijackedSession => {
+                "The id of a session came from a process that is neither the one that named it first nor related to it."
+            }
+            FindingKind::ReplacedProgram => {
+                "The process has executed another file since its last interaction: its identity is no longer the same."
+            }
+        }
+    }
+}

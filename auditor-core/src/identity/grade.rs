@@ -1,0 +1,285 @@
+//! Says who is at an end of an interaction, how that was established and how far it is proven.
+//!
+//! A credential names its bearer only where its issuer's signature was verified; else the workload is named by what the
+//! kernel knows of it. What a program calls itself names nobody.
+
+use sha2::{Digest, Sha256};
+
+use super::{credential::Credential, verify::Verdict};
+use crate::audit::{Pod, Process};
+
+/// Who a workload is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Identity {
+    /// Its name; `None` where nothing but its own word is known.
+    pub subject: Option<String>,
+    /// How that was established.
+    pub method: Method,
+    /// How far it is proven.
+    pub assurance: Assurance,
+    /// Whether a signature was verified.
+    pub is_verified: bool,
+    /// SHA-256 of all that the name rests on.
+    pub evidence: [u8; 32],
+    /// What speaks against it.
+    pub contradictions: Vec<&'static str>,
+}
+
+/// How an identity was established.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Method {
+    /// A token was shown whose signature is its issuer's.
+    Token,
+    /// The kernel knows its container, which the runtime or the API server says is of this pod.
+    Pod,
+    /// The kernel knows its container.
+    Container,
+    /// The kernel knows its executable.
+    Executable,
+    /// It says so itself.
+    Claim,
+}
+
+/// How far an identity is proven, the best last.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Assurance {
+    /// It says so itself.
+    A1,
+    /// The kernel observed it.
+    A2,
+    /// It showed a credential that was verified.
+    A3,
+    /// It was attested by pid, by a party that is trusted.
+    A4,
+}
+
+impl Identity {
+    /// Who a process is, and what it showed. `None` where nothing at all is known.
+    pub fn of(
+        process: Option<&Process>,
+        credential: Option<&Credential>,
+        has_claim: bool,
+    ) -> Option<Self> {
+        let observed = process.and_then(observed);
+        let proven = credential
+            .filter(|one| one.verdict == Verdict::Valid)
+            .and_then(|one| one.claims.as_ref()?.subject.clone());
+        let is_verified = proven.is_some();
+        let (subject, method, assurance) = match (proven, observed) {
+            (Some(subject), _) => (Some(subject), Method::Token, Assurance::A3),
+            (None, Some((subject, method))) => (Some(subject), method, Assurance::A2),
+            (None, None) if has_claim || credential.is_some() => {
+                (None, Method::Claim, Assurance::A1)
+            }
+            (None, None) => return None,
+        };
+        Some(Self {
+            evidence: evidence(process, credential, subject.as_deref()),
+            subject,
+            method,
+            assurance,
+            is_verified,
+            contradictions: contradictions(process, credential),
+        })
+    }
+}
+
+/// The best name by what the kernel knows.
+fn observed(process: &Process) -> Option<(String, Method)> {
+    let pod = process.workload.as_deref().and_then(|one| one.pod.as_ref());
+    if let Some(pod) = pod {
+        return Some((pod_name(pod), Method::Pod));
+    }
+    if let Some(id) = &process.container {
+        return Some((format!("container:{id}"), Method::Container));
+    }
+    let by_hash = process.exe_sha256.map(|hash| {
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("exe:sha256:{hex}")
+    });
+    let by_path = || process.exe.as_ref().map(|path| format!("exe:{path}"));
+    Some((by_hash.or_else(by_path)?, Method::Executable))
+}
+
+fn pod_name(pod: &Pod) -> String {
+    match (&pod.namespace, &pod.name) {
+        (Some(namespace), Some(name)) => format!("pod:{namespace}/{name}"),
+        _ => format!("pod:{}", pod.uid),
+    }
+}
+
+/// What a credential says that the kernel knows otherwise.
+fn contradictions(process: Option<&Process>, credential: Option<&Credential>) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    let Some(credential) = credential else {
+        return found;
+    };
+    match credential.verdict {
+        Verdict::BadSignature => found.push("token_forged"),
+        Verdict::Expired => found.push("token_expired"),
+        Verdict::NotYet => found.push("token_not_yet_valid"),
+        Verdict::WrongAudience => found.push("token_for_another_audience"),
+        Verdict::Valid | Verdict::UnknownKey | Verdict::NotProvable => {}
+    }
+    let workload = process.and_then(|process| process.workload.as_deref());
+    let pod = workload.and_then(|workload| workload.pod.as_ref());
+    let claimed = credential.claims.as_ref();
+    let claimed = claimed.and_then(|claims| claims.kubernetes.as_ref());
+    let (Some(claimed), Some(pod)) = (claimed, pod) else {
+        return found;
+    };
+    let differs = |claimed: &Option<String>, known: Option<&String>| matches!((claimed, known), (Some(claimed), Some(known)) if claimed != known);
+    if differs(&claimed.pod_uid, Some(&pod.uid)) {
+        found.push("token_of_another_pod");
+    }
+    if differs(&claimed.namespace, pod.namespace.as_ref()) {
+        found.push("token_of_another_namespace");
+    }
+    if differs(&claimed.service_account, pod.service_account.as_ref()) {
+        found.push("token_of_another_service_account");
+    }
+    found
+}
+
+/// SHA-256 over the facts, each behind its length.
+fn evidence(
+    process: Option<&Process>,
+    credential: Option<&Credential>,
+    subject: Option<&str>,
+) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut add = |fact: &[u8]| {
+        hash.update((fact.len() as u64).to_be_bytes());
+        hash.update(fact);
+    };
+    let bytes = |text: Option<&String>| text.map(String::as_bytes).unwrap_or_default().to_vec();
+    add(subject.unwrap_or_default().as_bytes());
+    let workload = process.and_then(|process| process.workload.as_deref());
+    let container = workload.and_then(|workload| workload.container.as_ref());
+    let pod = workload.and_then(|workload| workload.pod.as_ref());
+    add(process
+        .and_then(|process| process.exe_sha256)
+        .as_ref()
+        .map(<[u8; 32]>::as_slice)
+        .unwrap_or_default());
+    add(&bytes(process.and_then(|process| process.exe.as_ref())));
+    add(&bytes(
+        process.and_then(|process| process.container.as_ref()),
+    ));
+    add(&bytes(container.and_then(|one| one.image_digest.as_ref())));
+    add(&bytes(pod.map(|pod| &pod.uid)));
+    add(credential
+        .map(|one| one.hash.as_bytes())
+        .unwrap_or_default());
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{
+        super::{
+            claims::{Claims, Kubernetes},
+            credential::Scheme,
+        },
+        *,
+    };
+    use crate::audit::Workload;
+
+    fn token(verdict: Verdict, pod: &str) -> Credential {
+        Credential {
+            scheme: Scheme::Bearer,
+            hash: "h".into(),
+            claims: Some(Claims {
+                subject: Some("system:serviceaccount:shop:agent".into()),
+                kubernetes: Some(Kubernetes {
+                    pod_uid: Some(pod.into()),
+                    namespace: Some("shop".into()),
+                    ..Kubernetes::default()
+                }),
+                ..Claims::default()
+            }),
+            verdict,
+        }
+    }
+
+    fn in_pod(uid: &str) -> Process {
+        let pod = Pod {
+            uid: uid.into(),
+            name: Some("agent-1".into()),
+            namespace: Some("shop".into()),
+            ..Pod::default()
+        };
+        let workload = Workload {
+            pod: Some(pod),
+            ..Workload::default()
+        };
+        Process {
+            container: Some("c1".into()),
+            exe: Some("/usr/bin/node".into()),
+            workload: Some(Arc::new(workload)),
+            ..Process::default()
+        }
+    }
+
+    #[test]
+    fn a_verified_token_names_its_bearer_and_another_does_not() {
+        let process = in_pod("u1");
+        let name = |credential: Option<&Credential>| {
+            let identity = Identity::of(Some(&process), credential, true).unwrap();
+            let subject = identity.subject.unwrap();
+            (subject, identity.assurance, identity.is_verified)
+        };
+        let valid = token(Verdict::Valid, "u1");
+        let subject = "system:serviceaccount:shop:agent".to_owned();
+        assert_eq!(name(Some(&valid)), (subject, Assurance::A3, true));
+        let pod = ("pod:shop/agent-1".to_owned(), Assurance::A2, false);
+        assert_eq!(name(Some(&token(Verdict::UnknownKey, "u1"))), pod);
+        assert_eq!(name(None), pod);
+    }
+
+    #[test]
+    fn the_kernel_names_by_pod_then_container_then_program() {
+        let process = in_pod("u1");
+        let named = |process: &Process| Identity::of(Some(process), None, false).unwrap();
+        let container = Process {
+            workload: None,
+            ..process
+        };
+        assert_eq!(named(&container).subject.unwrap(), "container:c1");
+        let host = Process {
+            container: None,
+            exe_sha256: Some([1; 32]),
+            ..container
+        };
+        let first = named(&host);
+        assert!(first.subject.unwrap().starts_with("exe:sha256:0101"));
+        let other = Process {
+            exe_sha256: Some([2; 32]),
+            ..host
+        };
+        assert_ne!(named(&other).evidence, first.evidence);
+    }
+
+    #[test]
+    fn its_own_word_names_nobody() {
+        let claimed = Identity::of(None, None, true).unwrap();
+        assert_eq!((claimed.subject, claimed.assurance), (None, Assurance::A1));
+        assert_eq!(Identity::of(None, None, false), None);
+    }
+
+    #[test]
+    fn what_token_and_kernel_say_differently_is_told() {
+        let process = in_pod("u1");
+        let told = |credential| {
+            Identity::of(Some(&process), Some(&credential), false)
+                .unwrap()
+                .contradictions
+        };
+        assert!(told(token(Verdict::Valid, "u1")).is_empty());
+        assert_eq!(told(token(Verdict::Valid, "u2")), ["token_of_another_pod"]);
+        let forged = ["token_forged", "token_of_another_pod"];
+        assert_eq!(told(token(Verdict::BadSignature, "u2")), forged);
+    }
+}

@@ -1,0 +1,15 @@
+//! Who a workload is, by what the kernel knows of it and by the credentials it shows; and when the two disagree.
+//!
+//! Names nobody by what they call themselves. Secrets are known here by keyed hashes only, once they were read.
+
+mod claims;
+mod credential;
+mod grade;
+mod hijack;
+mod verify;
+
+pub use claims::{Claims, GitHub, Kubernetes};
+pub use credential::{Credential, Credentials, Scheme};
+pub use grade::{Assurance, Identity, Method};
+pub use hijack::{Conduct, Finding, FindingKind, Gateways, Hijacks, Use};
+pub use verify::{BadKeys, Issuer, Issuers, Verdict};
