@@ -1,6 +1,6 @@
 //! A bounded view of an ELF file: what is mapped where, functions by symbol name, pointers with their relocations.
 //!
-//! Knows nothing of TLS. Reads at most [`MAX_SYMBOLS`] entries of a table, [`MAX_LOADS`] segments and
+//! Knows nothing of TLS. Goes through the file in pieces (see [`search`]). Reads at most [`MAX_SYMBOLS`] entries of a table, [`MAX_LOADS`] segments and
 //! [`MAX_FUNCTION`] bytes of one function.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,10 @@ use object::{
     read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym},
 };
 
-use crate::ElfError;
+use crate::{
+    ElfError,
+    search::{self, Passed, Piece, Places},
+};
 
 type Header = elf::FileHeader64<LittleEndian>;
 type Symbol = elf::Sym64<LittleEndian>;
@@ -44,6 +47,8 @@ pub(crate) struct Image<'a> {
     file: &'a [u8],
     loads: Vec<Load>,
     sections: SectionTable<'a, Header>,
+    places: Places,
+    passed: Passed<'a>,
 }
 
 /// Machine code at a place that is mapped executable.
@@ -95,7 +100,27 @@ impl<'a> Image<'a> {
             file,
             loads,
             sections,
+            places: Places::default(),
+            passed: &|_| {},
         })
+    }
+
+    /// Looks for all of `texts` at once, and tells from now on what was gone through.
+    pub(crate) fn searched(self, texts: &[&'static [u8]], passed: Passed<'a>) -> Self {
+        Self {
+            places: Places::of(self.file, texts, passed),
+            passed,
+            ..self
+        }
+    }
+
+    /// Where a text begins in the file; at once if it was among those of [`Self::searched`].
+    pub(crate) fn places(&self, text: &'static [u8]) -> Vec<usize> {
+        if let Some(places) = self.places.get(text) {
+            return places.to_vec();
+        }
+        let found = Places::of(self.file, &[text], self.passed);
+        found.get(text).unwrap_or_default().to_vec()
     }
 
     /// The file's bytes from `address` to the end of its segment.
@@ -211,7 +236,12 @@ impl<'a> Image<'a> {
     /// The places in memory that hold the address `target` once the program is loaded; the first few.
     pub(crate) fn pointers_to(&self, target: u64) -> Vec<u64> {
         let bytes = target.to_le_bytes();
-        let written = memchr::memmem::find_iter(self.file, &bytes)
+        let pieces = search::pieces(self.file, self.passed);
+        let written = pieces
+            .flat_map(|piece| {
+                let found = memchr::memmem::find_iter(piece.reaching(bytes.len()), &bytes);
+                found.map(move |at| piece.at + at).collect::<Vec<_>>()
+            })
             .filter_map(|at| self.address_of(at as u64))
             .filter(|address| address % 8 == 0);
         let relocated = self
@@ -267,12 +297,16 @@ impl<'a> Image<'a> {
         self.relative().map(|(_, addend)| addend)
     }
 
-    /// The executable parts, each with its address.
-    pub(crate) fn code(&self) -> impl Iterator<Item = (u64, &'a [u8])> {
+    /// Pieces of the executable parts, each with its address.
+    pub(crate) fn code(&self) -> impl Iterator<Item = (u64, Piece<'a>)> {
         self.loads
             .iter()
             .filter(|load| load.executable)
             .filter_map(|load| Some((load.address, self.mapped(load.address, true)?.1)))
+            .flat_map(|(address, code)| {
+                search::pieces(code, self.passed)
+                    .map(move |piece| (address.wrapping_add(piece.at as u64), piece))
+            })
     }
 
     /// The bytes right before an address in an executable part.
@@ -281,9 +315,10 @@ impl<'a> Image<'a> {
     }
 
     /// Where the zero-terminated texts begin that end in `end`; the first few.
-    pub(crate) fn texts_ending(&self, end: &str) -> Vec<u64> {
-        let whole = [end.as_bytes(), b"\0"].concat();
-        memchr::memmem::find_iter(self.file, &whole)
+    pub(crate) fn texts_ending(&self, end: &'static str) -> Vec<u64> {
+        self.places(end.as_bytes())
+            .into_iter()
+            .filter(|at| self.file.get(at + end.len()) == Some(&0))
             .take(MAX_TEXTS)
             .filter_map(|at| {
                 let before = self.file[at.saturating_sub(MAX_TEXT)..at].iter().rev();

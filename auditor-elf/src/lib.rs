@@ -13,6 +13,7 @@ pub mod fuzz;
 mod image;
 mod library;
 mod reports;
+mod search;
 mod stack;
 
 pub use error::ElfError;
@@ -26,7 +27,17 @@ pub use library::{Call, Library, Refusal, Role, Site, Stack};
 ///
 /// When `file` is no ELF file of this machine, or lies about its own layout.
 pub fn recognise(file: &[u8]) -> Result<Vec<Library>, ElfError> {
-    let image = image::Image::parse(file)?;
+    recognise_passing(file, &|_| {})
+}
+
+/// The same, and tells `passed` of each part of `file` that was gone through: whoever mapped the file may give the
+/// memory back. Parts are told more than once, and may be read again.
+///
+/// # Errors
+///
+/// As [`recognise`].
+pub fn recognise_passing(file: &[u8], passed: &dyn Fn(&[u8])) -> Result<Vec<Library>, ElfError> {
+    let image = image::Image::parse(file)?.searched(&stack::TEXTS.concat(), passed);
     Ok(stack::STACKS
         .iter()
         .filter_map(|recognise| recognise(&image))

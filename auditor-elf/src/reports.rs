@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use iced_x86::{Code, FlowControl, Instruction, Register};
 
-use crate::{code, fuzz::Elf, image::Image};
+use crate::{code, fuzz::Elf, image::Image, search::Piece};
 
 /// Places that name the file; BoringSSL's largest one has about 50.
 const MAX_REFERENCES: usize = 1024;
@@ -49,15 +49,16 @@ impl Reporter {
 }
 
 /// The functions that report errors from a source file whose path ends so, by address.
-pub(crate) fn reporters(image: &Image<'_>, file: &str) -> Vec<Reporter> {
+pub(crate) fn reporters(image: &Image<'_>, file: &'static str) -> Vec<Reporter> {
     let names = image.texts_ending(file);
     let mut references = Vec::new();
-    for (address, code) in image.code() {
-        references.extend(
-            names
-                .iter()
-                .flat_map(|name| references_to(*name, address, code)),
-        );
+    // No code need be gone through for a name that is not there.
+    let code = image.code().take_while(|_| !names.is_empty());
+    for (address, piece) in code {
+        let found = names
+            .iter()
+            .flat_map(|name| references_to(*name, address, piece));
+        references.extend(found.take(MAX_REFERENCES));
     }
     references.sort_unstable();
     references.truncate(MAX_REFERENCES);
@@ -102,13 +103,14 @@ pub(crate) fn reporters(image: &Image<'_>, file: &str) -> Vec<Reporter> {
         .collect()
 }
 
-/// The places in `code` that load the address `name` as the fourth argument, which names the file.
-fn references_to(name: u64, address: u64, code: &[u8]) -> Vec<u64> {
+/// The places in a piece of code that load the address `name` as the fourth argument, which names the file.
+fn references_to(name: u64, address: u64, piece: Piece<'_>) -> Vec<u64> {
     // lea rcx, [rip + x]
-    let relative = memchr::memmem::find_iter(code, b"\x48\x8d\x0d")
+    let relative = memchr::memmem::find_iter(piece.reaching(3), b"\x48\x8d\x0d")
         .map(|at| at as u64)
         .filter(|at| {
-            let distance = code
+            let distance = piece
+                .rest
                 .get(*at as usize + 3..)
                 .and_then(<[u8]>::first_chunk)
                 .map(|at| i32::from_le_bytes(*at));
@@ -121,7 +123,7 @@ fn references_to(name: u64, address: u64, code: &[u8]) -> Vec<u64> {
         .map(|name| [&b"\xb9"[..], &name.to_le_bytes()].concat());
     let absolute: Vec<u64> = absolute
         .map(|needle| {
-            memchr::memmem::find_iter(code, &needle)
+            memchr::memmem::find_iter(piece.reaching(needle.len()), &needle)
                 .map(|at| at as u64)
                 .collect()
         })
@@ -156,9 +158,9 @@ pub(crate) fn begins(image: &Image<'_>, references: &[u64]) -> BTreeSet<u64> {
 
 /// What looks like a call: its place, and what it calls. Bytes within other instructions look so, too.
 pub(crate) fn calls(image: &Image<'_>) -> impl Iterator<Item = (u64, u64)> {
-    image.code().flat_map(|(address, code)| {
-        memchr::memchr_iter(0xe8, code).filter_map(move |at| {
-            let distance = code.get(at + 1..).and_then(<[u8]>::first_chunk)?;
+    image.code().flat_map(|(address, piece)| {
+        memchr::memchr_iter(0xe8, piece.reaching(1)).filter_map(move |at| {
+            let distance = piece.rest.get(at + 1..).and_then(<[u8]>::first_chunk)?;
             let place = address.wrapping_add(at as u64);
             let next = place.wrapping_add(5);
             Some((

@@ -29,6 +29,9 @@ const SIGNATURES: [(&str, &[u32], Call); 3] = [
     ("EVP_AEAD_CTX_open", &[115, 101, 103], Call::AeadOpen),
 ];
 
+/// What is looked for in the file.
+pub(super) const TEXTS: &[&[u8]] = &[FILE.as_bytes()];
+
 pub(super) fn recognise(image: &Image<'_>) -> Option<Library> {
     let reporters = reporters(image, FILE);
     let found =

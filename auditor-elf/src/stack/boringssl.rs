@@ -26,6 +26,9 @@ const READ: [u32; 1] = [66];
 /// `SSL_peek` is right before `SSL_write` in the file; 22 lines in what was seen.
 const LINES_BEFORE: u32 = 40;
 
+/// What is looked for in the file.
+pub(super) const TEXTS: &[&[u8]] = &[FILE.as_bytes()];
+
 pub(super) fn recognise(image: &Image<'_>) -> Option<Library> {
     if image.texts_ending(FILE).is_empty() || image.named(&["SSL_write"]).has("SSL_write") {
         return None;

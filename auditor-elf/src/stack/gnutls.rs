@@ -25,6 +25,9 @@ const OTHERS: [&str; 5] = [
 /// What comes before the version in a message of the library.
 const VERSION: &[u8] = b"Enabled GnuTLS ";
 
+/// What is looked for in the file.
+pub(super) const TEXTS: &[&[u8]] = &[VERSION];
+
 pub(super) fn recognise(image: &Image<'_>) -> Option<Library> {
     let named = image.named(&[SENDS[0], SENDS[1], RECEIVE, FREE]);
     let send = SENDS.into_iter().find(|name| named.has(name))?;
@@ -52,7 +55,7 @@ fn each(named: &Named<'_>, name: &str, call: Call) -> Vec<Site> {
 
 /// "3.7.9"
 fn version(image: &Image<'_>) -> Option<String> {
-    let at = memchr::memmem::find(image.bytes(), VERSION)?;
+    let at = *image.places(VERSION).first()?;
     let text = image.bytes()[at + VERSION.len()..].iter().take(16);
     let text: String = text
         .map(|byte| char::from(*byte))

@@ -26,6 +26,9 @@ const READ: &str = "crypto/tls.(*Conn).Read";
 /// How the linker's record of the compiler's version begins; flags and its length follow.
 const BUILD_INFO: &[u8] = b"\xff Go buildinf:\x08";
 
+/// What is looked for in the file.
+pub(super) const TEXTS: &[&[u8]] = &[pclntab::MAGICS[0], pclntab::MAGICS[1], BUILD_INFO];
+
 pub(super) fn recognise(image: &Image<'_>) -> Option<Library> {
     let table = Table::find(image)?;
     if !table.has(WRITE) && !table.has(READ) {
@@ -94,7 +97,7 @@ fn asks_for_stack(function: &Function<'_>) -> bool {
 
 /// "go1.26.8", from 1.18 on written out in the file.
 fn version(image: &Image<'_>) -> Option<String> {
-    let at = memchr::memmem::find(image.bytes(), BUILD_INFO)?;
+    let at = *image.places(BUILD_INFO).first()?;
     let length = *image.bytes().get(at + 32)?;
     let text = image.bytes().get(at + 33..)?.get(..length.into())?;
     let text = std::str::from_utf8(text).ok()?;

@@ -28,6 +28,17 @@ pub(crate) const STACKS: [Recognise; 9] = [
     nss::recognise,
 ];
 
+/// What they look for in a file, so that it is gone through once for all.
+pub(crate) const TEXTS: [&[&[u8]]; 7] = [
+    openssl::TEXTS,
+    openssl_unnamed::TEXTS,
+    go::TEXTS,
+    gnutls::TEXTS,
+    boringssl::TEXTS,
+    awslc::TEXTS,
+    ring::TEXTS,
+];
+
 /// Two small files that hold every stack: one with symbols, one without.
 pub(crate) fn samples() -> [Vec<u8>; 2] {
     let (mut named, mut stripped) = (Elf::new(), Elf::new());

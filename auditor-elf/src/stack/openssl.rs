@@ -39,8 +39,14 @@ const ONLY_BORINGSSL: &str = "SSL_CTX_set_custom_verify";
 /// name, 1.1.1 the number (`SSL_F_SSL_WRITE_INTERNAL`, `SSL_F_SSL_READ_INTERNAL` of include/openssl/sslerr.h).
 const WRITE_INTERNAL: (&str, u32) = ("ssl_write_internal", 524);
 const READ_INTERNAL: (&str, u32) = ("ssl_read_internal", 523);
+/// What the library's wording of its version begins with.
+const OPENSSL: &str = "OpenSSL ";
+const LIBRESSL: &str = "LibreSSL ";
 /// Longest version text believed.
 const MAX_VERSION: usize = 64;
+
+/// What is looked for in the file.
+pub(super) const TEXTS: &[&[u8]] = &[OPENSSL.as_bytes()];
 
 pub(super) fn recognise(image: &Image<'_>) -> Option<Library> {
     let named = image.named(&NAMES);
@@ -183,37 +189,46 @@ fn each(named: &Named<'_>, name: &str, call: Call) -> Vec<Site> {
 /// The library's own wording, which a shared libssl leaves to libcrypto; else the newest version of its symbols.
 fn version(image: &Image<'_>, stack: Stack) -> Option<String> {
     let own = match stack {
-        Stack::OpenSsl => "OpenSSL ",
-        Stack::LibreSsl => "LibreSSL ",
+        Stack::OpenSsl => OPENSSL,
+        Stack::LibreSsl => LIBRESSL,
         _ => return None,
     };
-    texts(image.bytes(), own)
-        .next()
-        .or_else(|| texts(image.dynamic_names(), "OPENSSL_").max())
+    wording(image, own).or_else(|| {
+        let names = image.dynamic_names();
+        let places = memchr::memmem::find_iter(names, "OPENSSL_");
+        places
+            .filter_map(|at| version_at(names, at, "OPENSSL_"))
+            .max()
+    })
 }
 
 /// The library's own wording, where it is in the file.
 pub(super) fn own_version(image: &Image<'_>) -> Option<String> {
-    texts(image.bytes(), "OpenSSL ").next()
+    wording(image, OPENSSL)
 }
 
-/// The printable texts in `bytes` that begin with `prefix` and a version of three numbers.
-fn texts<'a>(bytes: &'a [u8], prefix: &'a str) -> impl Iterator<Item = String> + 'a {
-    memchr::memmem::find_iter(bytes, prefix).filter_map(move |at| {
-        let text = &bytes[at..bytes.len().min(at + MAX_VERSION)];
-        let end = text.iter().position(|byte| *byte == 0)?;
-        let text = std::str::from_utf8(&text[..end]).ok()?;
-        let digit = |part: Option<&str>| {
-            part.is_some_and(|part| part.starts_with(|next: char| next.is_ascii_digit()))
-        };
-        let mut parts = text[prefix.len()..].splitn(3, ['.', '_']);
-        let three = digit(parts.next()) && digit(parts.next()) && digit(parts.next());
-        (three
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() || byte == b' '))
-        .then(|| text.to_owned())
-    })
+fn wording(image: &Image<'_>, prefix: &'static str) -> Option<String> {
+    let places = image.places(prefix.as_bytes()).into_iter();
+    places
+        .filter_map(|at| version_at(image.bytes(), at, prefix))
+        .next()
+}
+
+/// The printable text at a place, if it is `prefix` and a version of three numbers.
+fn version_at(bytes: &[u8], at: usize, prefix: &str) -> Option<String> {
+    let text = &bytes[at..bytes.len().min(at + MAX_VERSION)];
+    let end = text.iter().position(|byte| *byte == 0)?;
+    let text = std::str::from_utf8(&text[..end]).ok()?;
+    let digit = |part: Option<&str>| {
+        part.is_some_and(|part| part.starts_with(|next: char| next.is_ascii_digit()))
+    };
+    let mut parts = text[prefix.len()..].splitn(3, ['.', '_']);
+    let three = digit(parts.next()) && digit(parts.next()) && digit(parts.next());
+    (three
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() || byte == b' '))
+    .then(|| text.to_owned())
 }
 
 /// A libssl of OpenSSL 3.0 as far as this module looks at it.

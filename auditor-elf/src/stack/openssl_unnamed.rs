@@ -26,6 +26,9 @@ const MAX_PLACES: usize = 256;
 /// Begins tried for one place.
 const MAX_TRIES: usize = 16;
 
+/// What is looked for in the file.
+pub(super) const TEXTS: &[&[u8]] = &[WRITE.as_bytes(), READ.as_bytes()];
+
 pub(super) fn recognise(image: &Image<'_>) -> Option<Library> {
     let names = [WRITE, READ].map(|name| image.texts_ending(name));
     if names.iter().any(Vec::is_empty) || image.named(&["SSL_write"]).has("SSL_write") {
@@ -130,9 +133,12 @@ fn counts(image: &Image<'_>, function: u64) -> Vec<Register> {
 /// The places in code that load the address of a text.
 fn loads(image: &Image<'_>, text: u64) -> Vec<u64> {
     let mut found = Vec::new();
-    for (address, code) in image.code() {
+    for (address, piece) in image.code() {
+        let code = piece.rest;
+        // An instruction that begins in this piece has its second byte at most one behind it.
+        let within = piece.reaching(2);
         // lea r64, [rip + x]
-        let relative = memchr::memchr_iter(0x8d, code).filter_map(|at| {
+        let relative = memchr::memchr_iter(0x8d, within).filter_map(|at| {
             let rex = *code.get(at.checked_sub(1)?)?;
             let mode = *code.get(at + 1)?;
             let distance = i32::from_le_bytes(*code.get(at + 2..)?.first_chunk()?);
@@ -144,7 +150,7 @@ fn loads(image: &Image<'_>, text: u64) -> Vec<u64> {
         let number = u32::try_from(text).ok().map(u32::to_le_bytes);
         let absolute = number
             .iter()
-            .flat_map(|number| memchr::memmem::find_iter(code, number))
+            .flat_map(|number| memchr::memmem::find_iter(piece.reaching(5), number))
             .filter_map(|at| {
                 let opcode = at.checked_sub(1)?;
                 matches!(code.get(opcode), Some(0xb8..=0xbf)).then_some(opcode)

@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// Length of the key and number of each algorithm, as they follow the functions.
-const AES_128_GCM: [u64; 2] = [16, 0];
-const AES_256_GCM: [u64; 2] = [32, 1];
-const CHACHA20_POLY1305: [u64; 2] = [32, 2];
+const AES_128_GCM: &[u8; 16] = b"\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+const AES_256_GCM: &[u8; 16] = b"\x20\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0";
+const CHACHA20_POLY1305: &[u8; 16] = b"\x20\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0";
 /// Places looked at that hold such a pair.
 const MAX_CANDIDATES: usize = 1 << 14;
 
@@ -34,6 +34,9 @@ struct Algorithm {
     seal: u64,
     open: u64,
 }
+
+/// What is looked for in the file.
+pub(super) const TEXTS: &[&[u8]] = &[AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305];
 
 pub(super) fn recognise(image: &Image<'_>) -> Option<Library> {
     let [small, large, chacha] =
@@ -98,9 +101,10 @@ fn looks_at_its_key(function: &Function<'_>) -> bool {
 }
 
 /// The records that end in this length and number, and begin with three different functions.
-fn algorithms(image: &Image<'_>, kind: [u64; 2]) -> Vec<Algorithm> {
-    let end = kind.map(u64::to_le_bytes).concat();
-    let places: Vec<u64> = memchr::memmem::find_iter(image.bytes(), &end)
+fn algorithms(image: &Image<'_>, kind: &'static [u8; 16]) -> Vec<Algorithm> {
+    let places: Vec<u64> = image
+        .places(kind)
+        .into_iter()
         .filter_map(|at| image.address_of(at as u64))
         .filter(|address| address % 8 == 0 && *address >= 24)
         .take(MAX_CANDIDATES)
@@ -142,8 +146,9 @@ pub(super) fn sample(elf: &mut Elf) {
         .into_iter()
         .chain([(CHACHA20_POLY1305, [init, other_seal, other_open])]);
     let bytes: Vec<u8> = records
-        .flat_map(|(kind, functions)| [&functions[..], &kind].concat())
-        .flat_map(u64::to_le_bytes)
+        .flat_map(|(kind, functions)| {
+            [&functions.map(u64::to_le_bytes).concat(), &kind[..]].concat()
+        })
         .collect();
     elf.section(".data.rel.ro", &bytes);
 }
@@ -157,14 +162,11 @@ mod tests {
     /// cmp dword [rdi], 5; ret
     const FIRST: &[u8] = b"\x83\x3f\x05\xc3";
 
-    fn records(elf: &mut Elf, records: &[([u64; 2], [u64; 3])]) {
-        let words = records
-            .iter()
-            .flat_map(|(kind, functions)| [&functions[..], kind].concat());
-        elf.section(
-            ".data.rel.ro",
-            &words.flat_map(u64::to_le_bytes).collect::<Vec<u8>>(),
-        );
+    fn records(elf: &mut Elf, records: &[(&[u8; 16], [u64; 3])]) {
+        let bytes = records.iter().flat_map(|(kind, functions)| {
+            [&functions.map(u64::to_le_bytes).concat(), &kind[..]].concat()
+        });
+        elf.section(".data.rel.ro", &bytes.collect::<Vec<u8>>());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is found in a file, in the words of the probes.
 //!
 //! Large files are looked at by a process of their own, which maps them: whoever owns a file may cut it short, and only
-//! that process dies of it. Bounds: [`SMALL`] bytes are read into memory, [`SECONDS`] of processor time for the rest.
+//! that process dies of it. It gives back what it has gone through, so that it never holds all of the file. Bounds: [`SMALL`] bytes are read into memory, [`SECONDS`] of processor time for the rest.
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use auditor_common::cookie::form;
 use auditor_elf::{Call, Library, Refusal, Role};
 use nix::{
     sys::{
-        mman::{MapFlags, ProtFlags, mmap},
+        mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap},
         resource::{Resource, setrlimit},
     },
     unistd::{Gid, Uid, setgid, setgroups, setuid},
@@ -28,6 +28,8 @@ pub(super) const SMALL: u64 = 24 << 20;
 const SECONDS: u64 = 10;
 /// Bytes of an answer.
 const ANSWER: u64 = 4 << 20;
+/// Bytes of a page.
+const PAGE: usize = 4096;
 /// The user that nothing belongs to.
 const NOBODY: u32 = 65_534;
 
@@ -100,7 +102,7 @@ pub(crate) enum InspectError {
 pub(super) fn small(file: &File, len: u64) -> Result<Vec<Found>, InspectError> {
     let mut bytes = vec![0; len.min(SMALL) as usize];
     file.read_exact_at(&mut bytes, 0)?;
-    search(&bytes)
+    Ok(auditor_elf::recognise(&bytes)?.iter().map(found).collect())
 }
 
 /// Looks at a file of any size, in a process of its own.
@@ -138,28 +140,49 @@ pub(crate) fn serve() -> Result<(), InspectError> {
         setgid(Gid::from_raw(NOBODY))?;
         setuid(Uid::from_raw(NOBODY))?;
     }
-    let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    let Some(len) = std::num::NonZeroUsize::new(len) else {
+    let Some(bytes) = map(&file)? else {
         return Ok(());
     };
-    // SAFETY: nothing else is mapped there, and the mapping is never written. Whoever cuts the file short ends this process.
-    let bytes = unsafe {
+    let libraries = auditor_elf::recognise_passing(bytes, &give_back)?;
+    let answer: Vec<Found> = libraries.iter().map(found).collect();
+    serde_json::to_writer(io::stdout().lock(), &answer)?;
+    Ok(())
+}
+
+/// All bytes of a file, which stay mapped; none of an empty one.
+fn map(file: &File) -> Result<Option<&'static [u8]>, InspectError> {
+    let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let Some(len) = std::num::NonZeroUsize::new(len) else {
+        return Ok(None);
+    };
+    // SAFETY: nothing else is mapped there, and the mapping is never written, so that what is given back reads the same
+    // again. Whoever cuts the file short ends this process.
+    unsafe {
         let start = mmap(
             None,
             len,
             ProtFlags::PROT_READ,
             MapFlags::MAP_PRIVATE,
-            &file,
+            file,
             0,
         )?;
-        std::slice::from_raw_parts(start.as_ptr().cast::<u8>(), len.get())
-    };
-    serde_json::to_writer(io::stdout().lock(), &search(bytes)?)?;
-    Ok(())
+        Ok(Some(std::slice::from_raw_parts(
+            start.as_ptr().cast::<u8>(),
+            len.get(),
+        )))
+    }
 }
 
-fn search(bytes: &[u8]) -> Result<Vec<Found>, InspectError> {
-    Ok(auditor_elf::recognise(bytes)?.iter().map(found).collect())
+/// Gives back the memory of a part of the mapping; what of it is read again comes from the file again.
+fn give_back(part: &[u8]) {
+    // Where it begins within a page, the bytes before it were passed, too.
+    let inside = part.as_ptr().addr() % PAGE;
+    let place = part.as_ptr().wrapping_sub(inside).cast_mut().cast();
+    let len = (inside + part.len()) / PAGE * PAGE;
+    if let Some(place) = std::ptr::NonNull::new(place) {
+        // SAFETY: these are whole pages of the mapping of a file that is never written, which the kernel fills anew.
+        let _ = unsafe { madvise(place, len, MmapAdvise::MADV_DONTNEED) };
+    }
 }
 
 fn found(library: &Library) -> Found {
@@ -225,4 +248,44 @@ fn form_of(call: Call) -> Option<(u8, [u16; 2])> {
         Call::GoRead { connection, buffer } => (form::GO_READ, [connection, buffer]),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// KiB that are resident of a mapping.
+    fn resident(bytes: &[u8]) -> u64 {
+        let maps = procfs::process::Process::myself().unwrap().smaps().unwrap();
+        let start = bytes.as_ptr().addr() as u64;
+        let own = maps.iter().find(|map| map.address.0 == start).unwrap();
+        own.extension.map["Rss"] / 1024
+    }
+
+    #[test]
+    fn what_is_given_back_takes_no_memory_and_reads_the_same_again() {
+        let own = File::open("/proc/self/exe").unwrap();
+        let bytes = map(&own).unwrap().unwrap();
+        let sum = || bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        let (before, all) = (sum(), resident(bytes));
+        assert!(all * 1024 >= bytes.len() as u64, "{all} KiB");
+        give_back(bytes);
+        assert!(resident(bytes) <= 4, "the last page at most");
+        assert_eq!(sum(), before);
+    }
+
+    #[test]
+    fn a_large_file_is_never_resident_as_a_whole() {
+        let own = File::open("/proc/self/exe").unwrap();
+        let bytes = map(&own).unwrap().unwrap();
+        assert!(bytes.len() > 16 << 20, "the tests are small");
+        let most = std::cell::Cell::new(0);
+        let passed = |part: &[u8]| {
+            most.set(most.get().max(resident(bytes)));
+            give_back(part);
+        };
+        auditor_elf::recognise_passing(bytes, &passed).unwrap();
+        let half = bytes.len() as u64 / 1024 / 2;
+        assert!(most.get() < half, "{} KiB of {}", most.get(), 2 * half);
+    }
 }

@@ -6,9 +6,9 @@
 use crate::{Refusal, image::Image};
 
 /// The table's first bytes since Go 1.20 and before: magic, two zeros, step of code addresses, size of a pointer.
-const MAGICS: [[u8; 8]; 2] = [
-    *b"\xf1\xff\xff\xff\0\0\x01\x08",
-    *b"\xf0\xff\xff\xff\0\0\x01\x08",
+pub(super) const MAGICS: [&[u8]; 2] = [
+    b"\xf1\xff\xff\xff\0\0\x01\x08",
+    b"\xf0\xff\xff\xff\0\0\x01\x08",
 ];
 /// `textStart` in the header; 0 since it would need a relocation.
 const TEXT_START: usize = 24;
@@ -33,7 +33,7 @@ impl<'a> Table<'a> {
     /// The first place in the file that holds a well-formed table.
     pub(super) fn find(image: &Image<'a>) -> Option<Self> {
         MAGICS.iter().find_map(|magic| {
-            let mut places = memchr::memmem::find_iter(image.bytes(), magic).take(MAX_CANDIDATES);
+            let mut places = image.places(magic).into_iter().take(MAX_CANDIDATES);
             places.find_map(|at| Self::parse(&image.bytes()[at..], image.address_of(at as u64)?))
         })
     }
