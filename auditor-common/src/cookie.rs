@@ -34,18 +34,32 @@ pub mod form {
 }
 
 /// The cookie of a probe: number of the library, below [`LIBRARIES`](crate::limit::LIBRARIES), form of the call, and
-/// for Go where connection and buffer are, in bytes from the stack pointer.
-pub const fn cookie(library: u32, form: u8, stack: [u16; 2]) -> u64 {
+/// for Go where connection and buffer are, in bytes from the stack pointer, and how the bytes are counted: number of the
+/// register, and which word of the stack comes on top unless that is 0.
+pub const fn cookie(library: u32, form: u8, stack: [u16; 2], count: [u8; 2]) -> u64 {
     let [connection, buffer] = stack;
+    let [register, added] = count;
     form as u64
-        | (library as u64 & 0xff_ffff) << 8
+        | (library as u64 & 0xfff) << 8
+        | (register as u64 & 0xf) << 20
+        | (added as u64) << 24
         | (connection as u64) << 32
         | (buffer as u64) << 48
 }
 
 /// The library's number.
 pub const fn library(cookie: u64) -> u32 {
-    (cookie >> 8) as u32 & 0xff_ffff
+    (cookie >> 8) as u32 & 0xfff
+}
+
+/// The number of the register that has the count.
+pub const fn register(cookie: u64) -> u8 {
+    (cookie >> 20) as u8 & 0xf
+}
+
+/// What comes on top of it, in bytes from the stack pointer; 0 for nothing.
+pub const fn added(cookie: u64) -> u64 {
+    (cookie >> 24 & 0xff) * 8
 }
 
 /// The form of the call.

@@ -17,7 +17,7 @@ use aya_ebpf::{
 use crate::{
     kernel::{ids, is_self, read_user},
     session::{self, Call},
-    tls::{self, Kind},
+    tls::{self, Kind, register},
 };
 
 /// Content type of application data.
@@ -37,14 +37,6 @@ pub fn aead_seal(context: ProbeContext) -> u32 {
 pub fn aead_seal_bounded(context: ProbeContext) -> u32 {
     seal::<false>(&context);
     0
-}
-
-/// Reads a register. All are read before any is chosen: the verifier refuses a choice of places in the context.
-macro_rules! register {
-    ($context:expr, $name:ident) => {
-        // SAFETY: the context of a uprobe is `struct pt_regs`.
-        unsafe { core::ptr::read_volatile(&raw const (*$context.regs).$name) }
-    };
 }
 
 /// A record is about to be opened: where its plaintext will be.

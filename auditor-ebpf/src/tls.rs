@@ -23,6 +23,15 @@ use crate::{
     slot,
 };
 
+/// Reads a register. All are read before any is chosen: the verifier refuses a choice of places in the context.
+macro_rules! register {
+    ($context:expr, $name:ident) => {
+        // SAFETY: the context of a uprobe is `struct pt_regs`.
+        unsafe { core::ptr::read_volatile(&raw const (*$context.regs).$name) }
+    };
+}
+pub(crate) use register;
+
 /// A call begins: its arguments are in their registers.
 #[uprobe]
 pub fn tls_enter(context: ProbeContext) -> u32 {
@@ -59,7 +68,7 @@ pub fn tls_return_bounded(context: RetProbeContext) -> u32 {
     0
 }
 
-/// A call of Go's crypto/tls is about to return: on its RET instruction, with its arguments in their spill slots.
+/// A call of Go's crypto/tls has moved its bytes: on its way out, with its arguments in their spill slots.
 #[uprobe]
 pub fn tls_go(context: ProbeContext) -> u32 {
     go::<true>(&context);
@@ -121,12 +130,38 @@ fn returned<const LOOP: bool>(context: &RetProbeContext) {
 
 #[inline(always)]
 fn go<const LOOP: bool>(context: &ProbeContext) {
-    // SAFETY: the context of a uprobe is `struct pt_regs`.
-    let (stack, len) = unsafe { ((*context.regs).rsp, (*context.regs).rax as i64) };
+    let place = place(context);
+    let stack = register!(context, rsp);
+    let (rax, rcx, rdx) = (
+        register!(context, rax),
+        register!(context, rcx),
+        register!(context, rdx),
+    );
+    let (rbx, rsi, rdi) = (
+        register!(context, rbx),
+        register!(context, rsi),
+        register!(context, rdi),
+    );
+    let count = match cookie::register(place) {
+        0 => rax,
+        1 => rcx,
+        2 => rdx,
+        3 => rbx,
+        6 => rsi,
+        7 => rdi,
+        _ => 0,
+    };
+    let added = match cookie::added(place) {
+        0 => Some(0),
+        above => read_user(stack + above),
+    };
+    let Some(added) = added else {
+        return;
+    };
+    let len = count.wrapping_add(added) as i64;
     if len <= 0 || is_self(ids().0) {
         return;
     }
-    let place = place(context);
     let [connection, buffer] = cookie::stack(place);
     let (Some(connection), Some(buffer)) =
         (read_user(stack + connection), read_user(stack + buffer))

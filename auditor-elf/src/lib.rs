@@ -17,7 +17,7 @@ mod search;
 mod stack;
 
 pub use error::ElfError;
-pub use library::{Call, Library, Refusal, Role, Site, Stack};
+pub use library::{Call, Count, Library, Refusal, Role, Site, Stack};
 
 /// Tells which TLS stacks `file`, the whole of an ELF executable or shared library, holds; mostly none.
 ///

@@ -1,5 +1,7 @@
 //! What is told about a file: the stacks in it, where to probe each, and how to read the arguments there.
 
+use iced_x86::Register;
+
 /// One TLS stack found in a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -120,6 +122,45 @@ pub enum Role {
     Free,
 }
 
+/// Where a number is at a site: in a register, and what is at `[rsp + added]` comes on top unless that is 0.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Count {
+    register: u8,
+    added: u16,
+}
+
+impl Count {
+    /// In `rax` alone.
+    pub const RAX: Self = Self {
+        register: 0,
+        added: 0,
+    };
+    /// Places on the stack that can be told, in words.
+    const WORDS: i64 = 255;
+
+    /// In one of the registers that every processor of the kind has.
+    pub(crate) fn in_register(register: Register) -> Self {
+        Self {
+            register: register.number() as u8,
+            added: 0,
+        }
+    }
+
+    /// The same and what is on the stack; `None` where that is at a place that cannot be told.
+    pub(crate) fn with(register: Register, added: i64) -> Option<Self> {
+        let is_told = added % 8 == 0 && (8..=8 * Self::WORDS).contains(&added);
+        is_told.then_some(Self {
+            added: added as u16,
+            ..Self::in_register(register)
+        })
+    }
+
+    /// The register's number, as machine code has it, and the place in words of eight bytes.
+    pub fn parts(self) -> [u8; 2] {
+        [self.register, (self.added / 8) as u8]
+    }
+}
+
 /// A function that moves plaintext. Integer arguments are in rdi, rsi, rdx, rcx, r8, r9 where nothing else is said.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
@@ -158,20 +199,24 @@ pub enum Call {
     /// bytes of ciphertext without the tag are in `buf + skip`; at `Return`, if the byte at `rax` is 0, as many of
     /// plaintext in `buf`, whose tag is verified afterwards.
     RingOpen,
-    /// Go's `(*Conn).Write`: at the site, wrote `rax` bytes if above 0 (signed) from the address at
+    /// Go's `(*Conn).Write`: at the site, wrote `count` bytes if above 0 (signed) from the address at
     /// `[rsp + buffer]`; the `*tls.Conn` is at `[rsp + connection]`.
     GoWrite {
         /// Counted from `rsp`, which points at the function's frame.
         connection: u16,
         /// The same.
         buffer: u16,
+        /// How many bytes.
+        count: Count,
     },
-    /// Go's `(*Conn).Read`: the same, with `rax` bytes read.
+    /// Go's `(*Conn).Read`: the same, with `count` bytes read.
     GoRead {
         /// Counted from `rsp`, which points at the function's frame.
         connection: u16,
         /// The same.
         buffer: u16,
+        /// How many bytes.
+        count: Count,
     },
     /// `int f(rdi SSL*, rsi buf, rdx len, rcx flags, r8 size_t *written)`; wrote `*r8` bytes if `eax == 1`.
     SslWriteEx2,

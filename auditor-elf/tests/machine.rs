@@ -176,7 +176,7 @@ fn exported(found: &Found, name: &str) -> Option<u64> {
 }
 
 #[test]
-fn the_go_command_is_probed_where_it_takes_down_its_frames() {
+fn the_go_command_is_probed_at_cheap_places_or_where_it_takes_down_its_frames() {
     let Some(found) = find(program("go"), Stack::Go) else {
         return;
     };
@@ -194,11 +194,12 @@ fn the_go_command_is_probed_where_it_takes_down_its_frames() {
             Role::Ret(Call::GoRead { .. }) => reads += 1,
             other => panic!("{other:?}"),
         }
-        // add rsp, small or large; nop
-        assert!(
-            found.begins(site.offset, &[b"\x48\x83\xc4", b"\x48\x81\xc4", b"\x90"]),
-            "{site:?}"
-        );
+        // add rsp, small or large; nop; what else the kernel carries out itself
+        let is_way_out = found.begins(site.offset, &[b"\x48\x83\xc4", b"\x48\x81\xc4", b"\x90"]);
+        let is_branch = (0x70..0x80)
+            .any(|byte| found.begins(site.offset, &[&[byte], &[0x0f, byte + 0x10]]))
+            || found.begins(site.offset, &[b"\xe8", b"\xe9", b"\xeb"]);
+        assert!(is_way_out || is_branch, "{site:?}");
     }
     assert!(writes > 0 && reads > 0, "{:?}", found.library.sites);
 }

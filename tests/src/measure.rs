@@ -61,7 +61,9 @@ impl Measurement {
         };
         match *self {
             Self::Attach { times } => return alone::attach_and_detach(&setup, times),
-            Self::Throughput { pairs } => return throughput(pairs, &setup),
+            Self::Throughput { pairs } => {
+                return throughput(pairs, arguments.only.as_deref(), &setup);
+            }
             _ => {}
         }
         let mut daemon = Daemon::start(auditor, &folder.join("daemon"), &[], limit)?;
@@ -110,16 +112,22 @@ impl Measurement {
     }
 }
 
-fn throughput(pairs: usize, setup: &alone::Setup<'_>) -> Result<()> {
+fn throughput(pairs: usize, only: Option<&str>, setup: &alone::Setup<'_>) -> Result<()> {
     // Counting costs a little; it is the same for all.
     const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
     let before = std::fs::read(SWITCH)?;
     std::fs::write(SWITCH, "1")?;
-    let measured = throughput::SERVERS.into_iter().try_for_each(|server| {
+    let is_wanted = |server: &throughput::Server| {
+        let name = format!("{server:?}").to_lowercase();
+        only.is_none_or(|only| name.contains(only))
+    };
+    let mut servers = throughput::SERVERS.into_iter().filter(is_wanted);
+    let measured = servers.try_for_each(|server| {
         let figures = throughput::measure(server, pairs, setup)?;
         println!(
-            "{server:?}: {:.0} calls/s without, ratio with : without {:.2}, {:.2} probe hits per message and end",
-            figures.without, figures.ratio, figures.hits
+            "{server:?}: {:.0} calls/s without, ratio with : without {:.2} ({:.2} to {:.2}), {:.2} probe hits per \
+             message and end",
+            figures.without, figures.ratio, figures.ratios.start(), figures.ratios.end(), figures.hits
         );
         Ok(())
     });

@@ -1,8 +1,8 @@
 //! Go's `crypto/tls`: `(*Conn).Write` and `(*Conn).Read`, stripped or not, at whatever address.
 //!
-//! Probes every return and nothing else: goroutines change threads between entering and returning, their stacks
+//! Probes what leads out and nothing else: goroutines change threads between entering and returning, their stacks
 //! move, and a uretprobe's changed return address would kill them. So buffer and connection are read where the
-//! function keeps them on its stack, which [`frame`] proves for each return by itself.
+//! function keeps them on its stack, which [`frame`] proves for each place by itself.
 //!
 //! Go 1.18 on: older ones pass arguments in another way. Does not find copies of the package under another path.
 //!
@@ -16,13 +16,40 @@ use iced_x86::{Mnemonic, Register};
 
 use self::pclntab::Table;
 use crate::{
-    Call, Library, Refusal, Role, Site, Stack, code,
+    Call, Count, Library, Refusal, Role, Site, Stack, code,
     fuzz::Elf,
     image::{Function, Image},
 };
 
 const WRITE: &str = "crypto/tls.(*Conn).Write";
 const READ: &str = "crypto/tls.(*Conn).Read";
+/// What they call to move the bytes, inlined or not.
+const WRITE_MOVES: [&str; 1] = ["crypto/tls.(*Conn).writeRecordLocked"];
+const READ_MOVES: [&str; 2] = ["runtime.memmove", "bytes.(*Reader).Read"];
+/// They keep every register but r11 (runtime/asm_amd64.s, since Go 1.21).
+const BARRIERS: [&str; 8] = [
+    "runtime.gcWriteBarrier1",
+    "runtime.gcWriteBarrier2",
+    "runtime.gcWriteBarrier3",
+    "runtime.gcWriteBarrier4",
+    "runtime.gcWriteBarrier5",
+    "runtime.gcWriteBarrier6",
+    "runtime.gcWriteBarrier7",
+    "runtime.gcWriteBarrier8",
+];
+/// They never return (runtime/panic.go, runtime/asm_amd64.s); those of later versions and earlier ones.
+const PANICS: [&str; 10] = [
+    "runtime.panicBounds",
+    "runtime.panicIndex",
+    "runtime.panicIndexU",
+    "runtime.panicSliceAlen",
+    "runtime.panicSliceAlenU",
+    "runtime.panicSliceAcap",
+    "runtime.panicSliceAcapU",
+    "runtime.panicSliceB",
+    "runtime.panicSliceBU",
+    "runtime.gopanic",
+];
 /// How the linker's record of the compiler's version begins; flags and its length follow.
 const BUILD_INFO: &[u8] = b"\xff Go buildinf:\x08";
 
@@ -45,22 +72,29 @@ fn sites(image: &Image<'_>, table: &Table<'_>) -> Result<Vec<Site>, Refusal> {
     let text = table.text(image).ok_or(Refusal::Missing {
         function: "runtime.text",
     })?;
-    let mut sites = returns(image, table, text, WRITE, |connection, buffer| {
-        Call::GoWrite { connection, buffer }
-    })?;
-    sites.extend(returns(image, table, text, READ, |connection, buffer| {
-        Call::GoRead { connection, buffer }
-    })?);
+    let write = |[connection, buffer]: [u16; 2], count| Call::GoWrite {
+        connection,
+        buffer,
+        count,
+    };
+    let read = |[connection, buffer]: [u16; 2], count| Call::GoRead {
+        connection,
+        buffer,
+        count,
+    };
+    let mut sites = exits(image, table, text, (WRITE, &WRITE_MOVES), write)?;
+    sites.extend(exits(image, table, text, (READ, &READ_MOVES), read)?);
     Ok(sites)
 }
 
-/// A probe on the way out of `name` for each of its returns that may tell of bytes.
-fn returns(
+/// Probes on the way out of `name`, for all of its returns that may tell of bytes; `moving` are the functions it calls
+/// to move them.
+fn exits(
     image: &Image<'_>,
     table: &Table<'_>,
     text: u64,
-    name: &'static str,
-    call: impl Fn(u16, u16) -> Call,
+    (name, moving): (&'static str, &[&'static str]),
+    call: impl Fn([u16; 2], Count) -> Call,
 ) -> Result<Vec<Site>, Refusal> {
     let refuse = |why| Refusal::Code {
         function: name,
@@ -77,10 +111,22 @@ fn returns(
     if !asks_for_stack(&function) {
         return Err(refuse("it does not begin by asking for stack"));
     }
-    let exits = frame::exits(&function, [Register::RAX, Register::RBX]).map_err(refuse)?;
+    let addresses = |names: &[&'static str]| -> Vec<u64> {
+        let starts = names.iter().filter_map(|name| table.function(name).ok());
+        starts
+            .filter_map(|(start, _)| text.checked_add(start))
+            .collect()
+    };
+    let callees = frame::Callees {
+        moving: addresses(moving),
+        keeping: addresses(&BARRIERS),
+        ending: addresses(&PANICS),
+    };
+    let arguments = [Register::RAX, Register::RBX];
+    let exits = frame::exits(&function, arguments, &callees).map_err(refuse)?;
     let site = |exit: &frame::Exit| Site {
         offset: function.offset + exit.inside,
-        role: Role::Ret(call(exit.slots[0], exit.slots[1])),
+        role: Role::Ret(call(exit.slots, exit.count)),
     };
     Ok(exits.iter().map(site).collect())
 }

@@ -107,7 +107,7 @@ impl Attacher {
         for site in sites {
             let point = UProbeAttachPoint {
                 location: UProbeAttachLocation::AbsoluteOffset(site.offset),
-                cookie: Some(cookie(number, site.form, site.stack)),
+                cookie: Some(cookie(number, site.form, site.stack, site.count)),
             };
             let attached =
                 program(&mut self.ebpf, self.programs.of_kind(site.kind)).and_then(|program| {

@@ -61,6 +61,8 @@ pub(crate) struct Site {
     pub(super) form: u8,
     /// For Go, where connection and buffer are from the stack pointer.
     pub(super) stack: [u16; 2],
+    /// For Go, the register that has the count, and the word of the stack that comes on top.
+    pub(super) count: [u8; 2],
 }
 
 /// The programs that hear TLS.
@@ -192,11 +194,16 @@ fn found(library: &Library) -> Found {
             Some(call) => form_of(call)?,
             None => (0, [0; 2]),
         };
+        let count = match call {
+            Some(Call::GoWrite { count, .. } | Call::GoRead { count, .. }) => count.parts(),
+            _ => [0; 2],
+        };
         Some(Site {
             offset: site.offset,
             kind,
             form,
             stack,
+            count,
         })
     });
     Found {
@@ -244,8 +251,12 @@ fn form_of(call: Call) -> Option<(u8, [u16; 2])> {
         Call::RingOpen => (form::RING_OPEN, [0; 2]),
         Call::GnuTlsSend => (form::GNUTLS_SEND, [0; 2]),
         Call::GnuTlsReceive => (form::GNUTLS_RECEIVE, [0; 2]),
-        Call::GoWrite { connection, buffer } => (form::GO_WRITE, [connection, buffer]),
-        Call::GoRead { connection, buffer } => (form::GO_READ, [connection, buffer]),
+        Call::GoWrite {
+            connection, buffer, ..
+        } => (form::GO_WRITE, [connection, buffer]),
+        Call::GoRead {
+            connection, buffer, ..
+        } => (form::GO_READ, [connection, buffer]),
         _ => return None,
     })
 }

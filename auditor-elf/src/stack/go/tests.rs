@@ -35,9 +35,9 @@ fn program(code: &[u8]) -> Library {
 
 fn write_sites(library: &Library) -> Vec<(u64, u16, u16)> {
     let site = |site: &Site| match site.role {
-        Role::Ret(Call::GoWrite { connection, buffer }) => {
-            Some((site.offset - BEGIN, connection, buffer))
-        }
+        Role::Ret(Call::GoWrite {
+            connection, buffer, ..
+        }) => Some((site.offset - BEGIN, connection, buffer)),
         _ => None,
     };
     library.sites.iter().filter_map(site).collect()
