@@ -242,3 +242,82 @@ fn a_program_without_the_package_has_no_library() {
     );
     assert_eq!(recognise(&elf.finish()), Ok(vec![]));
 }
+
+/// A program whose `Write` asks for stack and then is this code, of which `{}` is a call of what moves its bytes.
+fn moving(before: &[u8], after: &[u8]) -> Vec<(u64, [u8; 2])> {
+    let mut elf = Elf::new();
+    let text = elf.next();
+    let moves = elf.function("", b"\xc3");
+    let write = elf.next();
+    let mut code = [ASK, before].concat();
+    let next = write + code.len() as u64 + 5;
+    code.push(0xe8);
+    code.extend_from_slice(&(moves.wrapping_sub(next) as u32).to_le_bytes());
+    code.extend_from_slice(after);
+    let begin = elf.function("", &code);
+    let read = elf.function("", &[ASK, &framed(b"")].concat());
+    let start = |address: u64| (address - text) as u32;
+    let functions = [
+        (WRITE_MOVES[0], start(moves)),
+        (WRITE, start(begin)),
+        (READ, start(read)),
+    ];
+    let end = start(read) + 40;
+    elf.section(".gopclntab", &pclntab::sample(text, &functions, end));
+    let library = found(&elf);
+    let site = |site: &Site| match site.role {
+        Role::Ret(Call::GoWrite { count, .. }) => {
+            Some((site.offset - Elf::offset(begin) - 4, count.parts()))
+        }
+        _ => None,
+    };
+    library.sites.iter().filter_map(site).collect()
+}
+
+/// push rbp; sub rsp, 16; mov [rsp+32], rax; mov [rsp+40], rbx
+const FRAME: &[u8] = b"\x55\x48\x83\xec\x10\x48\x89\x44\x24\x20\x48\x89\x5c\x24\x28";
+/// add rsp, 16; pop rbp; ret
+const UNFRAME: &[u8] = b"\x48\x83\xc4\x10\x5d\xc3";
+
+#[test]
+fn a_branch_that_every_return_comes_by_stands_for_them() {
+    // mov [rsp], rax; test rbx, rbx; je over; xor ecx, ecx; over: call rax; mov rax, [rsp]
+    let rest = b"\x48\x89\x04\x24\x48\x85\xdb\x74\x02\x31\xc9\xff\xd0\x48\x8b\x04\x24";
+    let all = moving(FRAME, &[rest, UNFRAME].concat());
+    assert_eq!(all, [(27, [0, 0])]);
+    // The result is in another register there: mov rcx, rax first, and rcx is what is put away.
+    let rest = b"\x48\x89\xc1\x48\x89\x0c\x24\x31\xc0\x74\x00\xff\xd0\x48\x8b\x04\x24";
+    assert_eq!(moving(FRAME, &[rest, UNFRAME].concat()), [(29, [1, 0])]);
+}
+
+#[test]
+fn what_is_added_to_the_result_is_told_by_its_place() {
+    // Before: mov [rsp+8], rcx. After: test rbx, rbx; je +0; mov rcx, [rsp+8]; add rax, rcx
+    let frame = [FRAME, b"\x48\x89\x4c\x24\x08"].concat();
+    let rest = b"\x48\x85\xdb\x74\x00\x48\x8b\x4c\x24\x08\x48\x01\xc8";
+    assert_eq!(moving(&frame, &[rest, UNFRAME].concat()), [(28, [0, 1])]);
+    // The number is changed in between.
+    let rest = b"\x48\x85\xdb\x74\x00\x48\x89\x54\x24\x08\x48\x8b\x4c\x24\x08\x48\x01\xc8";
+    assert_eq!(moving(&frame, &[rest, UNFRAME].concat()), [(43, [0, 0])]);
+}
+
+#[test]
+fn a_place_that_proves_nothing_leaves_the_returns_to_be_probed() {
+    let end = |rest: &[u8]| moving(FRAME, &[rest, UNFRAME].concat());
+    for (rest, why) in [
+        (
+            &b"\x74\x00\x48\xff\xc0"[..],
+            "the result is changed after it",
+        ),
+        (b"\x74\x00\xff\xd0", "a call may change it"),
+        (b"\x48\x85\xdb\x75\xfb", "it may be passed more than once"),
+        (b"\x75\x02\x74\x00\x48\xff\xc0", "only some come by it"),
+    ] {
+        let site = 20 + rest.len() as u64;
+        assert_eq!(end(rest), [(site, [0, 0])], "{why}");
+    }
+    // A branch before the bytes are moved, and none after: mov [rsp], rcx; je +0; call; mov rax, [rsp]
+    let before = [FRAME, b"\x48\x89\x0c\x24\x74\x00"].concat();
+    let rest = [b"\x48\x8b\x04\x24", UNFRAME].concat();
+    assert_eq!(moving(&before, &rest), [(30, [0, 0])]);
+}
