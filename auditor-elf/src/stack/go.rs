@@ -37,7 +37,7 @@ const BARRIERS: [&str; 8] = [
     "runtime.gcWriteBarrier7",
     "runtime.gcWriteBarrier8",
 ];
-/// They never return (runtime/panic.go, runtime/asm_amd64.s); those of later versions and earlier ones.
+/// They never return (runtime/panic.go, runtime/asm_amd64.s): of Go 1.26, and of earlier versions.
 const PANICS: [&str; 10] = [
     "runtime.panicBounds",
     "runtime.panicIndex",
