@@ -125,7 +125,7 @@ impl Hijacks {
             }
             let is_misplaced = |what: &&str| what.starts_with("token_of_another_");
             let told = conduct.by.identity.as_ref();
-            if told.is_some_and(|one| one.contradictions.iter().any(|what| is_misplaced(what))) {
+            if told.is_some_and(|one| one.contradictions.iter().any(is_misplaced)) {
                 self.tell(FindingKind::MisplacedToken, Some(hash), None, &conduct.by);
             }
         }
