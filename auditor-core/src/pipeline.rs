@@ -34,6 +34,10 @@ const QUIET: u64 = 4 << 20;
 pub trait Processes {
     /// What is known of a process.
     fn process(&self, key: ProcessKey) -> Option<Arc<Process>>;
+    /// What was known of it at a time: it may run another program since.
+    fn process_at(&self, key: ProcessKey, _time: Time) -> Option<Arc<Process>> {
+        self.process(key)
+    }
     /// Whether more will be known of a process in a moment.
     fn is_learning(&self, _process: ProcessKey) -> bool {
         false
@@ -372,6 +376,10 @@ fn server(event: &AuditEvent) -> Option<SocketAddr> {
 impl<P: Processes> World for View<'_, P> {
     fn process(&self, key: ProcessKey) -> Option<Arc<Process>> {
         self.processes.process(key)
+    }
+
+    fn process_at(&self, key: ProcessKey, time: Time) -> Option<Arc<Process>> {
+        self.processes.process_at(key, time)
     }
 
     fn is_learning(&self, process: ProcessKey) -> bool {

@@ -12,6 +12,7 @@ mod contract;
 mod daemon;
 mod event;
 mod front;
+mod identity;
 mod interaction;
 mod load;
 mod measure;
@@ -113,7 +114,7 @@ fn contracts(arguments: &Arguments) -> usize {
         };
         load::alone::check(&setup, arguments)
     });
-    failed + alone.unwrap_or(1)
+    failed + alone.unwrap_or(1) + identity::check(auditor, arguments, limit)
 }
 
 /// Runs the chosen tests and gives the number of those that failed.

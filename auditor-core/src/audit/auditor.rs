@@ -112,7 +112,10 @@ impl Auditor {
             Kind::Notification => Some(self.chains.place_notification(&interaction, asker, world)),
             Kind::UnpairedResponse | Kind::Gap => None,
         };
-        let (asker, answerer) = (party(asker, world), party(answerer, world));
+        let asked_at = interaction.request.as_ref().map(|part| part.first);
+        let answered_at = interaction.response.as_ref().map(|part| part.first);
+        let asker = party(asker, asked_at.or(answered_at).unwrap_or(now), world);
+        let answerer = party(answerer, answered_at.or(asked_at).unwrap_or(now), world);
         let (client, server) = match interaction.direction {
             Direction::ClientToServer => (asker, answerer),
             Direction::ServerToClient => (answerer, asker),
@@ -341,9 +344,10 @@ fn seen(part: &Part, world: &impl World) -> Seen {
     }
 }
 
-fn party(actor: Option<Actor>, world: &impl World) -> Party {
+/// Who moved a message, as it was then.
+fn party(actor: Option<Actor>, time: Time, world: &impl World) -> Party {
     Party {
         actor,
-        process: actor.and_then(|actor| world.process(actor.process)),
+        process: actor.and_then(|actor| world.process_at(actor.process, time)),
     }
 }

@@ -3,6 +3,7 @@
 //! Private by default: of content only sizes, hashes, names of arguments and counts leave, unless
 //! the [`Level`] says otherwise. Session ids leave as keyed hashes only.
 
+mod arguments;
 mod auditor;
 mod chain;
 mod event;
@@ -19,6 +20,7 @@ mod unmapped;
 mod workload;
 mod world;
 
+pub use arguments::hide_secrets;
 pub use auditor::Auditor;
 pub(crate) use auditor::has_stranger;
 pub use chain::{Basis, Certainty, Chain, ChainId};

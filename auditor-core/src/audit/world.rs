@@ -12,6 +12,10 @@ use crate::{
 pub trait World {
     /// What is known of a process.
     fn process(&self, key: ProcessKey) -> Option<Arc<Process>>;
+    /// What was known of it at a time: it may run another program since.
+    fn process_at(&self, key: ProcessKey, _time: Time) -> Option<Arc<Process>> {
+        self.process(key)
+    }
     /// Whether more will be known of a process in a moment.
     fn is_learning(&self, _process: ProcessKey) -> bool {
         false
