@@ -17,6 +17,8 @@ use crate::{certificates::Certificates, process::descendants, programs::tool};
 pub(crate) enum Front {
     /// The distribution's nginx, on the distribution's OpenSSL.
     Nginx,
+    /// The same, taking early data.
+    NginxEarly,
     /// An nginx that is one static file without symbols, its OpenSSL inside.
     NginxStatic,
     /// Caddy as its makers build it, on Go's own TLS.
@@ -28,6 +30,7 @@ impl Front {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
+            Self::NginxEarly => "nginx_early",
             Self::NginxStatic => "nginx_static",
             Self::Caddy => "caddy",
         }
@@ -42,7 +45,7 @@ impl Front {
         (back, is_tls): (u16, bool),
     ) -> Result<Command> {
         let configuration = match self {
-            Self::Nginx | Self::NginxStatic => NGINX,
+            Self::Nginx | Self::NginxEarly | Self::NginxStatic => NGINX,
             Self::Caddy => CADDY,
         };
         let folder = fs::canonicalize(folder)?;
@@ -51,6 +54,7 @@ impl Front {
             .replace("FOLDER", &folder.display().to_string())
             .replace("PAIR", &pair.display().to_string())
             .replace("PORT", &port.to_string())
+            .replace("EARLY", if self == Self::NginxEarly { EARLY } else { "" })
             .replace("TRUSTING", if is_tls { TRUSTING } else { "" })
             .replace("SCHEME", if is_tls { "https" } else { "http" })
             .replace("BACK", &back.to_string());
@@ -58,7 +62,9 @@ impl Front {
         fs::write(&file, text)?;
         let mut command = Command::new(self.program()?);
         match self {
-            Self::Nginx | Self::NginxStatic => command.arg("-p").arg(&folder).arg("-c").arg(&file),
+            Self::Nginx | Self::NginxEarly | Self::NginxStatic => {
+                command.arg("-p").arg(&folder).arg("-c").arg(&file)
+            }
             Self::Caddy => command
                 .args(["run", "--adapter", "caddyfile", "--config"])
                 .arg(&file)
@@ -70,7 +76,7 @@ impl Front {
     fn program(self) -> Result<PathBuf> {
         match self {
             // Debian keeps it where only root's search path may lead.
-            Self::Nginx => {
+            Self::Nginx | Self::NginxEarly => {
                 let places = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"];
                 let place = places.iter().map(PathBuf::from).find(|path| path.exists());
                 place.context("nginx is not installed")
@@ -83,7 +89,9 @@ impl Front {
     /// The process that speaks, given the one that was started.
     pub(crate) fn speaker(self, started: u32) -> Option<u32> {
         match self {
-            Self::Nginx | Self::NginxStatic => descendants(started).first().copied(),
+            Self::Nginx | Self::NginxEarly | Self::NginxStatic => {
+                descendants(started).first().copied()
+            }
             Self::Caddy => Some(started),
         }
     }
@@ -106,7 +114,7 @@ http {
         listen 127.0.0.1:PORT ssl http2;
         ssl_certificate PAIR/server.pem;
         ssl_certificate_key PAIR/server.key;
-        location / {
+EARLY        location / {
             proxy_pass SCHEME://127.0.0.1:BACK;
             proxy_http_version 1.1;
             proxy_set_header Host $http_host;
@@ -115,6 +123,11 @@ http {
         }
     }
 }
+";
+
+/// Its defaults are older than TLS 1.3.
+const EARLY: &str = "        ssl_protocols TLSv1.3;
+        ssl_early_data on;
 ";
 
 const CADDY: &str = "{

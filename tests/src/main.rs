@@ -18,6 +18,7 @@ mod load;
 mod measure;
 mod objects;
 mod oneshot;
+mod openssl;
 mod process;
 mod programs;
 mod scenarios;
@@ -140,6 +141,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
         None => Vec::new(),
     };
     if let Some(daemon) = &daemon {
+        calls.extend(openssl::check(daemon, arguments, &certificates, limit));
         calls.extend(load::check(daemon, arguments, &certificates, limit)?);
         calls.extend(containers::check(daemon, arguments, &certificates, limit)?);
         calls.extend(chains::check(daemon, arguments, limit));

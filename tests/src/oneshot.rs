@@ -123,6 +123,31 @@ impl Call {
     }
 }
 
+/// The request of one call as it stands on the wire.
+pub(crate) fn request(port: u16, id: u64) -> String {
+    let call = Call {
+        port,
+        authority: PathBuf::new(),
+        id,
+    };
+    call.text()
+}
+
+/// The call as it must be told.
+pub(crate) fn call_of(id: u64, client: u32, server: u32) -> Interaction {
+    Interaction {
+        kind: "request".to_owned(),
+        direction: "client_to_server".to_owned(),
+        method: Some("tools/call".to_owned()),
+        id: Some(id.to_string()),
+        target: Some("echo".to_owned()),
+        status: Status::Success,
+        transport: "http".to_owned(),
+        client: Some(client),
+        server: Some(server),
+    }
+}
+
 /// Has each program make its calls; for each its name, and what is wrong if anything is.
 pub(crate) fn check(
     daemon: &Daemon,
@@ -195,17 +220,7 @@ fn heard(
     limit: Duration,
 ) -> Result<Vec<String>> {
     let pid = made(client, call, limit)?;
-    let expected = [Interaction {
-        kind: "request".to_owned(),
-        direction: "client_to_server".to_owned(),
-        method: Some("tools/call".to_owned()),
-        id: Some(call.id.to_string()),
-        target: Some("echo".to_owned()),
-        status: Status::Success,
-        transport: "http".to_owned(),
-        client: Some(pid),
-        server: Some(server),
-    }];
+    let expected = [call_of(call.id, pid, server)];
     let id = expected[0].id.clone();
     let events = || -> Result<Vec<Event>> {
         let events = daemon.events().of(&[pid, server])?.into_iter();

@@ -17,6 +17,8 @@ pub(crate) enum Transport {
     Stdio,
     /// Streamable HTTP.
     Http,
+    /// The same over HTTP/2, which only some have.
+    Http2,
     /// Legacy HTTP+SSE.
     Sse,
     /// WebSocket.
@@ -28,9 +30,17 @@ impl Transport {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Stdio => "stdio",
-            Self::Http => "http",
+            Self::Http | Self::Http2 => "http",
             Self::Sse => "sse",
             Self::WebSocket => "websocket",
+        }
+    }
+
+    /// The option of the example programs that chooses it.
+    pub(crate) fn option(self) -> String {
+        match self {
+            Self::Http2 => "--http2".to_owned(),
+            _ => format!("--{}", self.name()),
         }
     }
 }
@@ -107,9 +117,7 @@ impl Sdk {
     pub(crate) fn server(self, transport: Transport, port: u16) -> Result<Command> {
         let mut command = self.program("server")?;
         if transport != Transport::Stdio {
-            command
-                .arg(format!("--{}", transport.name()))
-                .arg(port.to_string());
+            command.arg(transport.option()).arg(port.to_string());
         }
         Ok(command)
     }

@@ -246,7 +246,7 @@ impl Session {
             (_, None) => "http",
             (_, Some(_)) => "https",
         };
-        client.arg(format!("--{}", self.transport.name()));
+        client.arg(self.transport.option());
         client.arg(format!("{scheme}://127.0.0.1:{port}{}", self.path));
         Ok(Some(servers))
     }

@@ -1,10 +1,10 @@
 """A small MCP client on the official SDK, 1.x or 2.x.
 
-    client.py --truth FILE --scenario FILE [--mode MODE] (--http URL | --sse URL | --websocket URL | -- COMMAND ...)
+    client.py --truth FILE --scenario FILE [--mode MODE] (--http URL | --http2 URL | --sse URL | --websocket URL | -- COMMAND ...)
 
 Plays the scenario and writes every message that the SDK's transport took or gave to the truth file, one
 `{"dir": "sent" | "received", "message": {...}}` a line. The SDK is not changed: the log sits
-between its session and its transport. At the end `{"done": true}` is written, and the
+between its session and its transport. HTTP/2 only with 1.x. At the end `{"done": true}` is written, and the
 connection is kept until standard input ends.
 """
 
@@ -33,6 +33,7 @@ parser.add_argument("--truth", required=True)
 parser.add_argument("--scenario", required=True)
 parser.add_argument("--mode", default="legacy")
 parser.add_argument("--http")
+parser.add_argument("--http2")
 parser.add_argument("--sse")
 parser.add_argument("--websocket")
 parser.add_argument("command", nargs="*")
@@ -81,9 +82,22 @@ class Tap:
         return getattr(self.stream, name)
 
 
+async def must_be_http2(response):
+    if response.http_version != "HTTP/2":
+        sys.exit(f"the server answered by {response.http_version}")
+
+
+def http2_client(**given):
+    import httpx
+
+    return httpx.AsyncClient(http2=True, event_hooks={"response": [must_be_http2]}, **given)
+
+
 def transport():
     if options.http:
         return streamable_http_client(options.http)
+    if options.http2:
+        return streamable_http_client(options.http2, httpx_client_factory=http2_client)
     if options.sse:
         return sse_client(options.sse)
     if options.websocket:

@@ -88,5 +88,6 @@ async def call(port, authority, connections, calls, first):
     print(time.monotonic_ns() - started)
 
 
-role, port, where, *counts = sys.argv[1:]
-asyncio.run(serve(int(port), where) if role == "serve" else call(int(port), where, *map(int, counts)))
+if __name__ == "__main__":
+    role, port, where, *counts = sys.argv[1:]
+    asyncio.run(serve(int(port), where) if role == "serve" else call(int(port), where, *map(int, counts)))

@@ -1,8 +1,9 @@
 """A small MCP server on the official SDK, 1.x or 2.x.
 
-    server.py [--http PORT [--tls FOLDER] | --sse PORT | --websocket PORT]    (without any: stdio)
+    server.py [--http PORT [--tls FOLDER] | --http2 PORT --tls FOLDER | --sse PORT | --websocket PORT [--tls FOLDER]]
+    (without any: stdio)
 
-A WebSocket only with 1.x, whose last versions still have it.
+A WebSocket only with 1.x, whose last versions still have it; HTTP/2 only there, too, where Hypercorn is installed.
 """
 
 import argparse
@@ -21,13 +22,14 @@ from pydantic import BaseModel
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--http", type=int)
+parser.add_argument("--http2", type=int)
 parser.add_argument("--sse", type=int)
 parser.add_argument("--websocket", type=int)
 parser.add_argument("--tls")
 options = parser.parse_args()
 logging.disable(logging.CRITICAL)
 
-port = options.http or options.sse
+port = options.http or options.http2 or options.sse
 where = {"host": "127.0.0.1", "port": port} if port else {}
 server = MCPServer("example", **(where if SDK == 1 else {}))
 
@@ -80,16 +82,19 @@ def greet(name: str) -> str:
     return f"Greet {name}."
 
 
-if options.tls:
+pair = {"certfile": f"{options.tls}/server.pem", "keyfile": f"{options.tls}/server.key"} if options.tls else {}
+for_uvicorn = {"host": "127.0.0.1", **{f"ssl_{name}": path for name, path in pair.items()}}
+
+if options.http2:
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    config = Config.from_mapping(bind=f"127.0.0.1:{options.http2}", **pair)
+    asyncio.run(serve(server.streamable_http_app(), config))
+elif options.http and options.tls:
     import uvicorn
 
-    uvicorn.run(
-        server.streamable_http_app(),
-        host="127.0.0.1",
-        port=options.http,
-        ssl_certfile=f"{options.tls}/server.pem",
-        ssl_keyfile=f"{options.tls}/server.key",
-    )
+    uvicorn.run(server.streamable_http_app(), port=options.http, **for_uvicorn)
 elif options.http:
     server.run("streamable-http", **(where if SDK == 2 else {}))
 elif options.websocket:
@@ -103,7 +108,7 @@ elif options.websocket:
             inner = server._mcp_server
             await inner.run(read, write, inner.create_initialization_options())
 
-    uvicorn.run(serve, host="127.0.0.1", port=options.websocket, lifespan="off")
+    uvicorn.run(serve, port=options.websocket, lifespan="off", **for_uvicorn)
 elif options.sse:
     server.run("sse", **(where if SDK == 2 else {}))
 else:

@@ -30,7 +30,7 @@ fn is_heard(sdk: Sdk) -> bool {
 fn is_front_heard(front: Front) -> bool {
     match front {
         // OpenSSL, shared, and static without symbols.
-        Front::Nginx | Front::NginxStatic => true,
+        Front::Nginx | Front::NginxEarly | Front::NginxStatic => true,
         // Go's own.
         Front::Caddy => true,
     }
@@ -39,6 +39,7 @@ fn is_front_heard(front: Front) -> bool {
 /// Every session over HTTPS.
 pub(super) fn all() -> Vec<Session> {
     let mut sessions = direct();
+    sessions.extend(otherwise());
     sessions.extend(fronted());
     sessions
 }
@@ -77,16 +78,39 @@ fn direct() -> Vec<Session> {
         (Deno1, "legacy", Go),
         (Go, "auto", Deno2),
     ]
-    .map(|(client, mode, server)| {
-        let mut session = example(client, mode, server, Transport::Http);
-        session.name.push('s');
-        session.tls = Some(Heard {
-            client: is_heard(client),
-            server: is_heard(server),
-        });
-        session
-    })
+    .map(|(client, mode, server)| over_tls(client, mode, server, Transport::Http, "https"))
     .into()
+}
+
+/// What else than HTTP/1.1 or what a runtime chooses itself may be in TLS.
+fn otherwise() -> Vec<Session> {
+    use Sdk::Python1;
+    [
+        (Transport::WebSocket, "wss"),
+        (Transport::Http2, "http2_in_tls"),
+    ]
+    .map(|(transport, called)| over_tls(Python1, "legacy", Python1, transport, called))
+    .into()
+}
+
+fn over_tls(
+    client: Sdk,
+    mode: &'static str,
+    server: Sdk,
+    transport: Transport,
+    called: &str,
+) -> Session {
+    let mut session = example(client, mode, server, transport);
+    session.name = format!(
+        "{}_{mode}_to_{}_over_{called}",
+        client.name(),
+        server.name()
+    );
+    session.tls = Some(Heard {
+        client: is_heard(client),
+        server: is_heard(server),
+    });
+    session
 }
 
 /// TLS ends at a reverse proxy, with a plain server behind it.
