@@ -10,7 +10,7 @@ use crate::{
     certificates::Certificates,
     chains,
     daemon::Daemon,
-    load::{alone, fresh, hops, many, throughput},
+    load::{alone, attach, fresh, hops, many, throughput},
 };
 
 #[derive(Subcommand)]
@@ -60,7 +60,7 @@ impl Measurement {
             limit,
         };
         match *self {
-            Self::Attach { times } => return alone::attach_and_detach(&setup, times),
+            Self::Attach { times } => return attach::and_detach(&setup, times),
             Self::Throughput { pairs } => {
                 return throughput(pairs, arguments.only.as_deref(), &setup);
             }

@@ -1,6 +1,7 @@
 //! Starts and ends processes, and looks at the process table. Ends only what it started, and what that has started.
 
 use std::{
+    ffi::OsStr,
     fs,
     net::{TcpListener, TcpStream},
     process::{Child, Command, ExitStatus, Stdio},
@@ -72,6 +73,25 @@ impl Drop for Running {
             }
         }
     }
+}
+
+/// A command that another starts for it: the first of `words`, the rest of which come before it.
+pub(crate) fn under(words: &[&str], program: &Command) -> Command {
+    let words: Vec<_> = words.iter().map(OsStr::new).collect();
+    let all = [
+        words,
+        vec![program.get_program()],
+        program.get_args().collect(),
+    ]
+    .concat();
+    let mut command = Command::new(all.first().copied().unwrap_or_default());
+    command.args(all.iter().skip(1));
+    for (name, value) in program.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    command
 }
 
 /// Polls until there is an answer.

@@ -443,7 +443,7 @@ impl Enroller {
             state,
             unheard: found.unheard,
         };
-        report(&job.path, &library);
+        report(&job.path, &library, found.sites.len());
         library
     }
 
@@ -491,8 +491,8 @@ fn search_large(job: Job, cache: &Mutex<Cache>, sender: &SyncSender<Request>) ->
     Some(content)
 }
 
-/// Says in the log whether a library is heard, and what of it is not.
-fn report(path: &str, library: &Library) {
+/// Says in the log whether a library is heard, by how many probes, and what of it is not.
+fn report(path: &str, library: &Library, probes: usize) {
     let Library {
         stack,
         version,
@@ -501,7 +501,7 @@ fn report(path: &str, library: &Library) {
     } = library;
     match state {
         State::Heard(_) if unheard.is_empty() => {
-            tracing::info!(file = %path, stack, version, "TLS is heard");
+            tracing::info!(file = %path, stack, version, probes, "TLS is heard");
         }
         State::Heard(_) => {
             let past = unheard.join(", ");
@@ -509,6 +509,7 @@ fn report(path: &str, library: &Library) {
                 file = %path,
                 stack,
                 version,
+                probes,
                 past,
                 "TLS is heard, but for what passes these functions"
             );

@@ -1,27 +1,24 @@
-//! Load under daemons that come and go: programs must not notice, and the daemon must not grow.
+//! Load under a daemon of its own: joined late, heard again and again, and while daemons come and go.
 //!
 //! Each test starts the daemons that it needs.
 
 use std::{
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::Stdio,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-use super::{Runtime, Target, many};
+use super::{Runtime, Target, attach, many};
 use crate::{
     Arguments,
     certificates::Certificates,
     daemon::Daemon,
     interaction::Interaction,
-    process::{Running, free_port},
-    programs::{Sdk, python, source},
+    process::{Running, free_port, wait_for},
     scenarios,
     session::listening,
 };
@@ -40,7 +37,7 @@ type Test = (&'static str, fn(&Setup<'_>) -> Result<()>);
 const TESTS: [Test; 3] = [
     ("load_go_http2_joined_late", joined_late),
     ("load_python_node_go_while_daemons_come_and_go", |setup| {
-        attach_and_detach(setup, 3)
+        attach::and_detach(setup, 5)
     }),
     ("load_go_twice_without_growth", without_growth),
 ];
@@ -73,11 +70,13 @@ pub(crate) fn check(setup: &Setup<'_>, arguments: &Arguments) -> usize {
 }
 
 impl Setup<'_> {
-    fn daemon(&self) -> Result<Daemon> {
+    /// Starts a daemon.
+    pub(super) fn daemon(&self) -> Result<Daemon> {
         Daemon::start(self.auditor, &self.folder.join("alone"), &[], self.limit)
     }
 
-    fn server(&self, runtime: Runtime) -> Result<(Running, Target)> {
+    /// Starts a server.
+    pub(super) fn server(&self, runtime: Runtime) -> Result<(Running, Target)> {
         let port = free_port()?;
         let log = self.folder.join(format!("alone-{}.log", runtime.name()));
         let server = &mut runtime.server(port, self.certificates)?;
@@ -97,18 +96,20 @@ fn joined_late(setup: &Setup<'_>) -> Result<()> {
     client
         .arg("wait")
         .stdin(Stdio::piped())
-        .stdout(Stdio::null());
+        .stdout(Stdio::piped());
     let mut client = Running::start(&mut client)?;
     let mut input = client.child().stdin.take().context("no standard input")?;
-    for _ in 0..2 {
+    let output = client.child().stdout.take().context("no standard output")?;
+    let mut answers = BufReader::new(output).lines();
+    let mut call = |id: usize| -> Result<()> {
         input.write_all(b"\n")?;
-        thread::sleep(Duration::from_millis(300));
-    }
+        let answer = answers.next().context("the client is gone")??;
+        ensure!(answer.starts_with(&format!("{id} ")), "{answer} for {id}");
+        Ok(())
+    };
+    (0..2).try_for_each(&mut call)?;
     let mut daemon = setup.daemon()?;
-    for _ in 0..3 {
-        input.write_all(b"\n")?;
-        thread::sleep(Duration::from_millis(100));
-    }
+    (2..5).try_for_each(&mut call)?;
     drop(input);
     client.wait(setup.limit)?;
     daemon.stop(setup.limit)?;
@@ -128,134 +129,57 @@ fn joined_late(setup: &Setup<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Every runtime goes on calling while daemons start and end; and Python does worse than that.
-pub(crate) fn attach_and_detach(setup: &Setup<'_>, times: usize) -> Result<()> {
-    let pairs = [Runtime::Python, Runtime::Node, Runtime::Go];
-    let mut servers = pairs
-        .into_iter()
-        .map(|runtime| {
-            setup
-                .server(runtime)
-                .map(|(server, target)| (runtime, server, target))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let is_over = &AtomicBool::new(false);
-    let made = thread::scope(|scope| -> Result<usize> {
-        let mut loads: Vec<_> = servers
-            .iter()
-            .map(|(runtime, _, target)| {
-                scope.spawn(move || keep_calling(*runtime, target, is_over, setup.limit))
-            })
-            .collect();
-        let python = servers
-            .iter()
-            .find(|(runtime, ..)| *runtime == Runtime::Python);
-        let (.., target) = python.context("no server")?;
-        loads.push(scope.spawn(move || keep_shaking(target, is_over, setup.limit)));
-        let daemons = (0..times).try_for_each(|_| -> Result<()> {
-            let mut daemon = setup.daemon()?;
-            thread::sleep(Duration::from_millis(500));
-            let status = daemon.stop(setup.limit)?;
-            ensure!(status.success(), "the daemon ended with {status}");
-            Ok(())
-        });
-        is_over.store(true, Ordering::Relaxed);
-        let mut made = 0;
-        for load in loads {
-            made += load.join().map_err(|_| anyhow!("a load panicked"))??;
-        }
-        daemons.map(|()| made)
-    })?;
-    for (runtime, server, _) in &mut servers {
-        ensure!(
-            server.ended()?.is_none(),
-            "the server of {} is gone",
-            runtime.name()
-        );
-    }
-    println!("{made} calls while {times} daemons came and went");
-    Ok(())
-}
-
-/// Calls until it is over; gives the number of calls, each of which was answered rightly.
-fn keep_calling(
-    runtime: Runtime,
-    target: &Target,
-    is_over: &AtomicBool,
-    limit: Duration,
-) -> Result<usize> {
-    let mut made = 0;
-    while !is_over.load(Ordering::Relaxed) {
-        let mut client = runtime.client(target, 4, 100, made as u64)?;
-        if runtime == Runtime::Node {
-            client.arg("workers");
-        }
-        let answered = many::told(client, limit)?.ports.len();
-        ensure!(
-            answered == 400,
-            "{} had {answered} of 400 answers",
-            runtime.name()
-        );
-        made += answered;
-    }
-    Ok(made)
-}
-
-/// Threads, forks and programs executed amid a read, until it is over.
-fn keep_shaking(target: &Target, is_over: &AtomicBool, limit: Duration) -> Result<usize> {
-    let mut made = 0;
-    while !is_over.load(Ordering::Relaxed) {
-        let mut command = std::process::Command::new(python(Sdk::Python2)?);
-        command.arg(source("python").join("safety.py"));
-        command.arg(target.port.to_string()).arg(&target.authority);
-        command.arg("0").stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut running = Running::start(&mut command)?;
-        let output = running.child().stdout.take().context("no output")?;
-        let told = std::io::read_to_string(output)?;
-        let status = running.wait(limit)?;
-        ensure!(
-            status.success() && told == "done\n",
-            "safety.py: {status}, {told}"
-        );
-        made += 168;
-    }
-    Ok(made)
-}
-
 /// A daemon that heard the same load once more has no more descriptors, and hardly more memory.
 fn without_growth(setup: &Setup<'_>) -> Result<()> {
     let (_server, target) = setup.server(Runtime::Go)?;
     let mut daemon = setup.daemon()?;
-    let mut sizes = Vec::new();
-    for _ in 0..4 {
+    let (mut fewest, mut sizes) = (usize::MAX, Vec::new());
+    for run in 0..4 {
         let told = many::told(Runtime::Go.client(&target, 50, 40, 0)?, setup.limit)?;
-        ensure!(
-            told.ports.len() == 2000,
-            "{} of 2000 answers",
-            told.ports.len()
-        );
-        // What was heard is written, and nothing waits any more.
-        thread::sleep(Duration::from_secs(1));
-        sizes.push(size(daemon.pid())?);
+        let answered = told.ports.len();
+        ensure!(answered == 2000, "{answered} of 2000 answers");
+        wait_for("the events of a run", setup.limit, || {
+            let events = daemon.events().of(&[told.client])?;
+            let finals = events.iter().filter(|event| event.stage == "final");
+            Ok((finals.count() >= answered).then_some(()))
+        })?;
+        // A file that is looked at just now, for others start programs meanwhile, is soon closed.
+        let mut own = 0;
+        let no_more = wait_for("descriptors to be closed", setup.limit, || {
+            own = own_descriptors(&daemon)?;
+            Ok((own <= fewest).then_some(()))
+        });
+        no_more.with_context(|| format!("run {run} left {own}, another before it {fewest}"))?;
+        fewest = fewest.min(own);
+        sizes.push(memory(daemon.pid())?);
     }
     daemon.stop(setup.limit)?;
-    let [_, (few, small), .., (many, large)] = sizes.as_slice() else {
+    let [_, small, .., large] = sizes.as_slice() else {
         return Err(anyhow!("too few runs"));
     };
-    // Programs that others start meanwhile bring some probes each; what leaked would do so for 4,000 connections.
-    ensure!(*many < few + 100, "descriptors: {sizes:?}");
-    ensure!(
-        *large <= small + 8192,
-        "descriptors and KiB of memory: {sizes:?}"
-    );
+    ensure!(*large <= small + 8192, "KiB of memory: {sizes:?}");
     Ok(())
 }
 
-/// Descriptors of a process, and its resident memory in KiB.
-fn size(pid: u32) -> Result<(usize, u64)> {
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+/// Descriptors of a daemon but for the probes that, by its log, it put into files.
+fn own_descriptors(daemon: &Daemon) -> Result<usize> {
+    let log = daemon.log();
+    let told = log.lines().filter_map(|line| {
+        let (_, number) = line.split_once(" probes=")?;
+        number.split(' ').next()?.parse::<usize>().ok()
+    });
+    let told: usize = told.sum();
+    ensure!(told > 0, "the log tells of no probes: {log}");
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", daemon.pid()))?.count();
+    descriptors
+        .checked_sub(told)
+        .context("not all probes are there that the log tells of")
+}
+
+/// Resident memory of a process in KiB.
+fn memory(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS"));
     let word = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok((descriptors, word.context("no VmRSS")?.parse()?))
+    Ok(word.context("no VmRSS")?.parse()?)
 }

@@ -3,6 +3,8 @@
 //! They are no MCP clients, and as servers no MCP servers beyond `tools/call`.
 
 pub(crate) mod alone;
+pub(crate) mod attach;
+mod brought;
 pub(crate) mod fresh;
 pub(crate) mod hops;
 pub(crate) mod many;

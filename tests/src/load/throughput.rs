@@ -8,7 +8,7 @@ use super::{Runtime, Target, alone::Setup};
 use crate::{
     daemon::Daemon,
     front::Front,
-    process::{Running, free_port, wait_for},
+    process::{Running, free_port, under, wait_for},
     programs::{Sdk, Transport},
     session::listening,
 };
@@ -137,17 +137,7 @@ fn calls_per_second(target: &Target, calls: usize, setup: &Setup<'_>) -> Result<
 }
 
 fn on_processor(number: &str, program: &Command) -> Command {
-    let mut command = Command::new("taskset");
-    command
-        .args(["--cpu-list", number])
-        .arg(program.get_program());
-    command.args(program.get_args());
-    for (name, value) in program.get_envs() {
-        if let Some(value) = value {
-            command.env(name, value);
-        }
-    }
-    command
+    under(&["taskset", "--cpu-list", number], program)
 }
 
 /// Whether probes of a daemon that has ended are still in place: the kernel takes its time.
