@@ -21,6 +21,7 @@ mod oneshot;
 mod openssl;
 mod process;
 mod programs;
+mod runc;
 mod scenarios;
 mod session;
 mod speaker;
@@ -145,6 +146,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
         calls.extend(load::check(daemon, arguments, &certificates, limit)?);
         calls.extend(containers::check(daemon, arguments, &certificates, limit)?);
         calls.extend(chains::check(daemon, arguments, limit));
+        calls.extend(runc::check(daemon, arguments, &certificates, limit));
     }
     let objects = match &daemon {
         Some(daemon) if arguments.only.as_ref().is_none_or(is_wanted) => {

@@ -49,11 +49,18 @@ fn environment(name: &str, pins: &Path) -> Result<PathBuf> {
     Ok(made.join("bin/python"))
 }
 
-/// Installs the programs of the distribution (TLS clients, a reverse proxy, what makes certificates)
+/// Installs the programs of the distribution (TLS clients, a reverse proxy, what runs containers)
 /// and gives the interpreter of the `tools` that are Python packages.
 pub(crate) fn tools() -> Result<PathBuf> {
     if apt::is_here() {
-        apt::install(&["curl", "gnutls-bin", "nginx-light", "openssl", "wget"])?;
+        apt::install(&[
+            "curl",
+            "gnutls-bin",
+            "nginx-light",
+            "openssl",
+            "runc",
+            "wget",
+        ])?;
     }
     python("tools")
 }

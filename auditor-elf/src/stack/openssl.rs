@@ -6,7 +6,7 @@
 //! - OpenSSL: `SSL_write`, `SSL_write_ex`, `SSL_write_ex2` (3.3+) and `BIO_f_ssl` end in the local
 //!   `ssl_write_internal`, the reads in `ssl_read_internal`; early data goes through the `_ex` functions. The
 //!   internals alone hear all of it, and begin with a cheap `push`. Where a compiler inlined them, the interface is
-//!   probed. `SSL_peek` has an internal of its own and takes nothing from the stream.
+//!   probed. `SSL_peek` and `SSL_peek_ex` have an internal of their own, take nothing from the stream and are not probed.
 //! - LibreSSL: `_ex` calls the plain function. BoringSSL has no `_ex`.
 //!
 //! Provenance: the code of Debian's libssl 3.0, the libssl in wheels of psycopg2-binary 2.9.5 (1.1.1r) and 2.9.13 (3.5)

@@ -37,6 +37,21 @@ fn the_internals_stand_for_the_whole_interface() {
     assert_eq!(library.sites.len(), 5, "{library:?}");
 }
 
+#[test]
+fn what_only_looks_at_bytes_is_not_probed() {
+    let mut alone = Elf::new();
+    alone.function("SSL_write", PLAIN);
+    alone.function("SSL_read", PLAIN);
+    let mut over_internals = Elf::new();
+    sample(&mut over_internals);
+    for mut elf in [alone, over_internals] {
+        let before = found(&elf).sites;
+        elf.function("SSL_peek", PLAIN);
+        elf.function("SSL_peek_ex", PLAIN);
+        assert_eq!(found(&elf).sites, before);
+    }
+}
+
 /// An interface whose write gives the address of its count in r8, over two functions of these bodies.
 fn with_flags(bodies: [&[u8]; 2]) -> (Elf, [u64; 2]) {
     let mut elf = Elf::new();
