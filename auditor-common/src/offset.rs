@@ -81,6 +81,8 @@ offsets! {
     mm_arg_start: "mm_struct" "arg_start";
     mm_arg_end: "mm_struct" "arg_end";
     cgroup_node: "cgroup" "kn";
+    cgroup_root: "cgroup" "root";
+    root_hierarchy: "cgroup_root" "hierarchy_id";
     node_id: "kernfs_node" "id";
     request_file: "io_kiocb" "file";
     request_opcode: "io_kiocb" "opcode";

@@ -15,7 +15,7 @@ pub const FORK: u8 = 4;
 pub const EXEC: u8 = 5;
 /// A process ended.
 pub const EXIT: u8 = 6;
-/// A cgroup was made: `stream` is its id, the payload its path.
+/// A cgroup was made: `stream` is its id, `generation` its hierarchy (0 is version 2), the payload its path.
 pub const CGROUP: u8 = 7;
 /// A TLS session was bound to its connection: the header's stream goes on under another key. Followed by a [`Bind`].
 pub const BIND: u8 = 8;

@@ -136,7 +136,7 @@ impl Pipeline {
                 self.streams.handle_bind(header, bind, time);
             }
             Record::Exit(header) => self.sessions.handle_exit(process(header), time),
-            Record::Mapped(_) | Record::Fork(..) | Record::Exec(..) | Record::Cgroup { .. } => {
+            Record::Mapped(_) | Record::Fork(..) | Record::Exec(..) | Record::Cgroup(..) => {
                 return;
             }
         }

@@ -25,15 +25,9 @@ pub enum Record<'a> {
     Exec(Header, Exec, Strings<'a>),
     /// A process ended.
     Exit(Header),
-    /// A cgroup was made.
-    Cgroup {
-        /// When, nanoseconds since boot.
-        time: u64,
-        /// Its id: the inode number of its directory.
-        id: u64,
-        /// Its path below the hierarchy's root.
-        path: &'a [u8],
-    },
+    /// A cgroup was made, by the process of the header: `stream` is its id (the inode number of its directory),
+    /// `generation` its hierarchy (0 is version 2); with its path below the hierarchy's root.
+    Cgroup(Header, &'a [u8]),
 }
 
 impl Record<'_> {
@@ -47,8 +41,8 @@ impl Record<'_> {
             | Self::Mapped(header)
             | Self::Fork(header, _)
             | Self::Exec(header, ..)
-            | Self::Exit(header) => header.time,
-            Self::Cgroup { time, .. } => *time,
+            | Self::Exit(header)
+            | Self::Cgroup(header, _) => header.time,
         }
     }
 }
@@ -107,11 +101,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
         layout::CGROUP => {
             cursor.exec()?;
             let path = cursor.take(len)?;
-            Ok(Record::Cgroup {
-                time: header.time,
-                id: header.stream,
-                path: path.strip_suffix(b"\0").unwrap_or(path),
-            })
+            let path = path.strip_suffix(b"\0").unwrap_or(path);
+            Ok(Record::Cgroup(header, path))
         }
         kind => Err(RecordError::Unknown { kind }),
     }

@@ -6,7 +6,9 @@
 use std::{net::SocketAddr, ops::Range, path::Path, sync::Arc};
 
 use auditor_core::{
-    audit::{Ancestor, Auditor, Device, Level, Process, Seen, Settings, World},
+    audit::{
+        Ancestor, Auditor, Container, Device, Level, Pod, Process, Seen, Settings, Workload, World,
+    },
     key::{Actor, ChannelId, ProcessKey, Side, Time},
     mcp::{
         Direction, Failure, Interaction, InteractionId, Kind, LostCause, Outcome, Part, Peer,
@@ -38,7 +40,7 @@ impl World for Known {
                 cgroup: Some("/system.slice/docker-0123.scope".into()),
                 cgroup_id: Some(42),
                 container: (key.pid == 20).then(|| "0123456789ab".to_owned()),
-                workload: None,
+                workload: (key.pid == 20).then(|| Arc::new(workload())),
                 program: None,
                 lineage: lineage.collect(),
             })
@@ -79,6 +81,33 @@ impl World for Known {
             reader: Some(actor(reader)),
             local: true,
         }
+    }
+}
+
+fn workload() -> Workload {
+    let text = |text: &str| Some(text.to_owned());
+    let labels = vec![("app".to_owned(), "server".to_owned())];
+    Workload {
+        container: Some(Container {
+            id: "0123456789ab".to_owned(),
+            runtime: text("containerd"),
+            name: text("main"),
+            image: text("quay.io/team/server:2"),
+            image_digest: Some(format!("sha256:{}", "7".repeat(64))),
+            labels: labels.clone(),
+            source: Some("runtime"),
+        }),
+        pod: Some(Pod {
+            uid: "0e0ed2a7-9a4b-4c0e-8c3a-5b0f6f0a1b2c".to_owned(),
+            name: text("server-0"),
+            namespace: text("tools"),
+            service_account: text("server"),
+            node: text("node-1"),
+            owner: Some(("Deployment".to_owned(), "server".to_owned())),
+            labels,
+            source: Some("api_server"),
+        }),
+        is_late: false,
     }
 }
 

@@ -189,6 +189,8 @@ pub fn cgroup_mkdir(context: BtfTracePointContext) -> i32 {
     scratch.header = emit::header(record::CGROUP);
     let node: u64 = read(cgroup, offset!(cgroup_node));
     scratch.header.stream = read(node, offset!(node_id));
+    let root: u64 = read(cgroup, offset!(cgroup_root));
+    scratch.header.generation = u64::from(read::<u32>(root, offset!(root_hierarchy)));
     scratch.exec = Exec::default();
     // SAFETY: at most HALF bytes into the strings.
     let len =

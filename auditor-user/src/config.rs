@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) mcp: Mcp,
     /// What identities are proven by.
     pub(crate) identity: Identity,
+    /// Where container runtimes keep what they know.
+    pub(crate) containers: Containers,
 }
 
 /// What identities are proven by, and who may use other people's credentials.
@@ -79,6 +81,32 @@ impl Identity {
     }
 }
 
+/// Folders and sockets of container runtimes.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Containers {
+    /// State folders of containerd.
+    pub(crate) containerd: Vec<PathBuf>,
+    /// State folders of runc and crun.
+    pub(crate) runc: Vec<PathBuf>,
+    /// Storage of podman and CRI-O: of images and containers, and of what a restart removes.
+    pub(crate) storage: Vec<PathBuf>,
+    /// Data folders of Docker.
+    pub(crate) docker: Vec<PathBuf>,
+}
+
+impl Default for Containers {
+    fn default() -> Self {
+        let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect();
+        Self {
+            containerd: paths(&["/run/containerd", "/run/k3s/containerd"]),
+            runc: paths(&["/run/runc", "/run/crun"]),
+            storage: paths(&["/var/lib/containers/storage", "/run/containers/storage"]),
+            docker: paths(&["/var/lib/docker"]),
+        }
+    }
+}
+
 /// What the operator knows of where MCP is spoken.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default)]
@@ -111,6 +139,7 @@ impl Default for Config {
             metrics: None,
             mcp: Mcp::default(),
             identity: Identity::default(),
+            containers: Containers::default(),
         }
     }
 }

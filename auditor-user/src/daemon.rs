@@ -27,7 +27,7 @@ use crate::{
     output::Output,
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
     tls::{FileKey, Knowledge},
-    workload::{Cgroups, Hasher, Table},
+    workload::{Cgroups, Containers, Hasher, Table},
 };
 
 /// How often counters are read and what is old is forgotten.
@@ -119,6 +119,8 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         .context("cannot start the enrolment thread")?;
     let hasher = Hasher::start().context("cannot start the hashing thread")?;
     let mut table = Table::new(clock.boot, Cgroups::of_host(), Some(hasher));
+    let containers = Containers::start(&options.config.containers);
+    table.set_containers(containers.context("cannot start the thread that learns of containers")?);
     table.fill();
     let knowledge = Knowledge::start(stacks, clock.now().since(clock.boot));
     table.set_tls(knowledge.context("cannot start the thread that looks at processes")?);
@@ -340,7 +342,7 @@ impl Daemon {
                 );
             }
             Record::Exit(header) => self.table.handle_exit(header, time),
-            Record::Cgroup { id, path, .. } => self.table.handle_cgroup(*id, path),
+            Record::Cgroup(header, path) => self.table.handle_cgroup(header, path),
         }
         self.pipeline.handle_record(&record, time, &self.table);
     }
@@ -367,7 +369,7 @@ impl Daemon {
     /// Does what is due at the time that was reached, and writes what is ready.
     fn handle_timeout(&mut self) {
         let now = self.clock.time(self.reached);
-        self.table.take_hashes();
+        self.table.take_answers();
         if let Some(tls) = self.table.tls() {
             while let Some(process) = self.pipeline.poll_question() {
                 tls.ask(process);

@@ -10,6 +10,7 @@ use crate::mcp::{Direction, Kind, Stage};
 use what::{Api, Endpoint, HttpRequest, HttpResponse, api, endpoint, http_request, http_response};
 use who::{Actor, actor};
 
+mod container;
 mod finding;
 mod what;
 mod who;
@@ -169,10 +170,7 @@ impl<'a> Event<'a> {
             })
         });
         let actor = actor(asker);
-        let contained = actor
-            .process
-            .as_ref()
-            .is_some_and(|process| process.container.is_some());
+        let contained = src_endpoint.container.is_some() || dst_endpoint.container.is_some();
         Self {
             metadata: Metadata {
                 version: "1.8.0",

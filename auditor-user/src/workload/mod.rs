@@ -1,14 +1,16 @@
-//! Who runs on this host: processes, their programs and cgroups.
+//! Who runs on this host: processes, their programs, cgroups, containers and pods.
 //!
 //! Filled from /proc at the start and by the kernel side afterwards, so that a process that lived for milliseconds
 //! is known by the time its event is made.
 
 mod cgroup;
+mod containers;
 mod hash;
 mod proc;
 mod table;
 
 pub(crate) use cgroup::Cgroups;
+pub(crate) use containers::Containers;
 pub(crate) use hash::Hasher;
 pub(crate) use proc::TICK;
 

@@ -7,7 +7,7 @@ use auditor_core::{
     key::{ProcessKey, Time},
 };
 
-use super::{cgroup, hash::FileId};
+use super::hash::FileId;
 
 /// Bytes of arguments that are kept of a process.
 pub(super) const ARGUMENTS: usize = 4_096;
@@ -42,22 +42,31 @@ pub(super) fn read(pid: u32, boot: Time) -> Option<(Process, Option<FileId>, u32
         cmdline: process.cmdline().ok().map(cut_arguments),
         uid: Some(status.ruid),
         gid: Some(status.rgid),
-        container: cgroup
-            .as_deref()
-            .and_then(cgroup::container)
-            .map(str::to_owned),
+        container: None,
         cgroup,
         cgroup_id: None,
         workload: None,
         program: None,
         lineage: Vec::<Ancestor>::new(),
     };
+    // The executable was opened by pid: another process may have had it by then.
+    let file = file.filter(|_| is_same(read.key));
     Some((read, file, u32::try_from(stat.ppid).unwrap_or(0)))
 }
 
+/// Whether a pid is still the process's. What was read by the pid before is then the process's, too.
+pub(super) fn is_same(key: ProcessKey) -> bool {
+    let process = i32::try_from(key.pid)
+        .ok()
+        .and_then(|pid| procfs::process::Process::new(pid).ok());
+    let start = process.and_then(|process| Some(process.stat().ok()?.starttime));
+    start == Some(key.start / TICK)
+}
+
 /// The cgroup of a process, by what /proc says now.
-pub(super) fn cgroup_of(pid: u32) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+pub(super) fn cgroup_of(key: ProcessKey) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{}/cgroup", key.pid)).ok()?;
+    is_same(key).then_some(())?;
     let lines = text.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':');
         Some((fields.next()?.parse().ok()?, fields.nth(1)?))

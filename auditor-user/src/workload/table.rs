@@ -16,7 +16,8 @@ use auditor_core::{
 };
 
 use super::{
-    cgroup::{self, Cgroups},
+    cgroup::Cgroups,
+    containers::Containers,
     hash::{FileId, Hasher, Place},
     proc::{self, TICK},
 };
@@ -36,6 +37,7 @@ pub(crate) struct Table {
     /// The dead, in order of their end.
     dead: VecDeque<(Time, ProcessKey)>,
     cgroups: Cgroups,
+    containers: Containers,
     hasher: Option<Hasher>,
     boot: Time,
     /// Whether the processes are this host's, so that /proc can tell of them.
@@ -47,6 +49,9 @@ pub(crate) struct Table {
 struct Entry {
     process: Arc<Process>,
     file: Option<FileId>,
+    /// The container that it is in, by the path of the container's cgroup.
+    container: Option<Arc<str>>,
+    is_dead: bool,
 }
 
 impl Table {
@@ -56,6 +61,7 @@ impl Table {
             known: HashMap::new(),
             dead: VecDeque::new(),
             cgroups,
+            containers: Containers::default(),
             hasher,
             boot,
             is_live: true,
@@ -79,6 +85,16 @@ impl Table {
     /// Has it know why TLS of a process is not heard.
     pub(crate) fn set_tls(&mut self, tls: Knowledge) {
         self.tls = Some(tls);
+    }
+
+    /// Has it know more of containers than their cgroups show.
+    pub(crate) fn set_containers(&mut self, containers: Containers) {
+        self.containers = containers;
+    }
+
+    /// What is known of containers.
+    pub(crate) fn containers(&self) -> &Containers {
+        &self.containers
     }
 
     /// Which TLS libraries the processes have.
@@ -148,7 +164,7 @@ impl Table {
         };
         let before = self.find(key).map(|entry| Arc::clone(&entry.process));
         let inherited = before.as_ref().and_then(|process| process.cgroup.clone());
-        let cgroup = self.cgroup(key.pid, exec.cgroup, inherited);
+        let cgroup = self.cgroup(key, exec.cgroup, inherited);
         let parent = ProcessKey {
             pid: exec.parent,
             start: exec.parent_start,
@@ -168,10 +184,7 @@ impl Table {
             cmdline: Some(proc::cut_arguments(strings.arguments())),
             uid: Some(exec.uid),
             gid: Some(exec.gid),
-            container: cgroup
-                .as_deref()
-                .and_then(cgroup::container)
-                .map(str::to_owned),
+            container: None,
             cgroup,
             cgroup_id: Some(exec.cgroup),
             workload: None,
@@ -189,15 +202,25 @@ impl Table {
 
     /// Notes an end. The process is remembered for a while.
     pub(crate) fn handle_exit(&mut self, header: &Header, time: Time) {
-        self.dead.push_back((time, key(header)));
+        let key = key(header);
+        if let Some(entry) = self.find_mut(key)
+            && !std::mem::replace(&mut entry.is_dead, true)
+        {
+            self.dead.push_back((time, key));
+        }
     }
 
-    /// Notes a new cgroup.
-    pub(crate) fn handle_cgroup(&mut self, id: u64, path: &[u8]) {
-        self.cgroups.insert(id, &String::from_utf8_lossy(path));
+    /// Notes a new cgroup, of any hierarchy.
+    pub(crate) fn handle_cgroup(&mut self, header: &Header, path: &[u8]) {
+        let path = String::from_utf8_lossy(path);
+        // Ids are unique in one hierarchy only; those that processes have are of version 2.
+        if header.generation == 0 {
+            self.cgroups.insert(header.stream, &path);
+        }
+        self.containers.handle_cgroup(&path, key(header));
     }
 
-    /// Forgets those who are dead for long, and takes in hashes that were finished.
+    /// Forgets those who are dead for long, and takes in what was found out.
     pub(crate) fn handle_idle(&mut self, now: Time) {
         while self
             .dead
@@ -206,11 +229,34 @@ impl Table {
         {
             self.forget_oldest();
         }
+        self.take_answers();
+    }
+
+    /// Takes in what was found out aside.
+    pub(crate) fn take_answers(&mut self) {
         self.take_hashes();
+        self.take_workloads();
+    }
+
+    /// Takes in what containers were found to be.
+    fn take_workloads(&mut self) {
+        let changed = self.containers.take_answers();
+        if changed.is_empty() {
+            return;
+        }
+        for entry in self.known.values_mut() {
+            if entry
+                .container
+                .as_ref()
+                .is_some_and(|container| changed.contains(container))
+            {
+                entry.show_workload(&self.containers);
+            }
+        }
     }
 
     /// Takes in hashes that were finished.
-    pub(crate) fn take_hashes(&mut self) {
+    fn take_hashes(&mut self) {
         let finished = self
             .hasher
             .as_mut()
@@ -268,10 +314,10 @@ impl Table {
     /// The path of a cgroup by its id; where version 2 says nothing, what /proc says now, or what was inherited.
     ///
     /// Of a process that is ending, /proc tells the root.
-    fn cgroup(&self, pid: u32, id: u64, inherited: Option<String>) -> Option<String> {
+    fn cgroup(&self, key: ProcessKey, id: u64, inherited: Option<String>) -> Option<String> {
         match self.cgroups.path(id) {
             Some(path) if path != "/" => Some(path.to_owned()),
-            root => Some(pid)
+            root => Some(key)
                 .filter(|_| self.is_live)
                 .and_then(proc::cgroup_of)
                 .filter(|path| path != "/")
@@ -286,19 +332,32 @@ impl Table {
         known.or_else(|| self.known.get(&rounded(key)))
     }
 
+    fn find_mut(&mut self, key: ProcessKey) -> Option<&mut Entry> {
+        let key = if self.known.contains_key(&key) {
+            key
+        } else {
+            rounded(key)
+        };
+        self.known.get_mut(&key)
+    }
+
     fn insert(&mut self, process: Process, file: Option<FileId>) {
+        let cgroup = process.cgroup.as_deref();
+        let container = cgroup.and_then(|cgroup| self.containers.of(cgroup));
         while self.known.len() >= PROCESSES && !self.dead.is_empty() {
             self.forget_oldest();
         }
         if self.known.len() < PROCESSES {
             self.known.remove(&rounded(process.key));
-            self.known.insert(
-                process.key,
-                Entry {
-                    process: Arc::new(process),
-                    file,
-                },
-            );
+            let key = process.key;
+            let mut entry = Entry {
+                process: Arc::new(process),
+                file,
+                container,
+                is_dead: false,
+            };
+            entry.show_workload(&self.containers);
+            self.known.insert(key, entry);
         }
     }
 
@@ -311,17 +370,40 @@ impl Table {
     }
 }
 
+impl Entry {
+    /// Has the process show what its container is known to be.
+    fn show_workload(&mut self, containers: &Containers) {
+        let path = self.container.as_deref();
+        let workload = path.and_then(|path| containers.workload(path, self.is_dead));
+        if workload == self.process.workload {
+            return;
+        }
+        let process = Arc::make_mut(&mut self.process);
+        let container = workload
+            .as_ref()
+            .and_then(|workload| workload.container.as_ref());
+        process.container = container.map(|container| container.id.clone());
+        process.workload = workload;
+    }
+}
+
 impl Processes for Table {
     fn process(&self, key: ProcessKey) -> Option<Arc<Process>> {
         self.find(key).map(|entry| Arc::clone(&entry.process))
     }
 
     fn is_learning(&self, key: ProcessKey) -> bool {
-        let (Some(entry), Some(hasher)) = (self.find(key), &self.hasher) else {
+        let Some(entry) = self.find(key) else {
             return false;
         };
-        let is_wanted = |file| hasher.is_wanted(file);
-        entry.process.exe_sha256.is_none() && entry.file.is_some_and(is_wanted)
+        let is_wanted = |file| {
+            self.hasher
+                .as_ref()
+                .is_some_and(|hasher| hasher.is_wanted(file))
+        };
+        let is_hashed = entry.process.exe_sha256.is_some() || !entry.file.is_some_and(is_wanted);
+        let container = entry.container.as_deref();
+        !is_hashed || container.is_some_and(|path| self.containers.is_learning(path))
     }
 
     fn tls_obstacle(&self, process: ProcessKey, begun: Time) -> Option<Obstacle> {
@@ -402,7 +484,7 @@ mod tests {
         };
         table.ensure(&header);
         assert_eq!(table.len(), 0);
-        assert_eq!(table.cgroup(own.key.pid, 1, None), None);
+        assert_eq!(table.cgroup(own.key, 1, None), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::container::Container;
 use crate::audit::{event::AuditEvent, hex::Shown, settings::Level};
 use crate::{
     key::Side,
@@ -49,6 +50,8 @@ pub(super) struct Endpoint<'a> {
     port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hostname: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) container: Option<Container<'a>>,
 }
 
 #[derive(Serialize)]
@@ -126,11 +129,18 @@ pub(super) fn api(event: &AuditEvent) -> Api<'_> {
 pub(super) fn endpoint(event: &AuditEvent, side: Side) -> Endpoint<'_> {
     let socket = event.channel.as_ref().and_then(|channel| channel.socket);
     let hostname = Some(event.settings.device.hostname.as_str());
+    let party = if side == event.interaction.session.client_side {
+        &event.client
+    } else {
+        &event.server
+    };
+    let container = party.process.as_deref().and_then(Container::of_end);
     match socket {
         None => Endpoint {
             ip: None,
             port: None,
             hostname,
+            container,
         },
         Some(socket) => {
             let address = if side == Side::A { socket.a } else { socket.b };
@@ -139,6 +149,7 @@ pub(super) fn endpoint(event: &AuditEvent, side: Side) -> Endpoint<'_> {
                 ip: Some(ip),
                 port: Some(port),
                 hostname: None,
+                container,
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::container::Container;
 use crate::audit::{
     event::Party,
     hex::{Hex, Shown},
@@ -12,7 +13,7 @@ use crate::key::ProcessKey;
 #[derive(Serialize)]
 pub(super) struct Actor<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) process: Option<OcsfProcess<'a>>,
+    process: Option<OcsfProcess<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<User>,
     /// OCSF wants at least one attribute.
@@ -42,7 +43,7 @@ pub(super) struct OcsfProcess<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<User>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) container: Option<Container<'a>>,
+    container: Option<Container<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ancestry: Option<Ancestry<'a>>,
 }
@@ -112,11 +113,6 @@ struct Fingerprint {
     value: Hex,
 }
 
-#[derive(Serialize)]
-pub(super) struct Container<'a> {
-    uid: &'a str,
-}
-
 pub(super) fn actor(party: &Party) -> Actor<'_> {
     let known = party.process.as_deref();
     let key = party.actor.map(|actor| actor.process);
@@ -169,9 +165,7 @@ pub(super) fn process(
         user: known
             .and_then(|process| process.uid)
             .map(|uid| User { uid: Shown(uid) }),
-        container: known
-            .and_then(|process| process.container.as_deref())
-            .map(|uid| Container { uid }),
+        container: known.and_then(Container::of),
         ancestry: known
             .map(|process| process.lineage.as_slice())
             .filter(|lineage| !lineage.is_empty())

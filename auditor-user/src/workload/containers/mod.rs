@@ -1,0 +1,434 @@
+//! Containers and pods: what a process runs in, found out aside as soon as its cgroup is made.
+//!
+//! The daemon asks and goes on; answers come by [`Containers::take_answers`]. What sources there are is one file each.
+//! Bounds: [`CONTAINERS`] and [`PODS`] are remembered, the oldest go first; [`ANSWERS`] wait.
+
+mod bundle;
+mod oci;
+mod path;
+mod source;
+mod storage;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    sync::{
+        Arc,
+        mpsc::{Receiver, sync_channel},
+    },
+    time::Duration,
+};
+
+use auditor_core::{
+    audit::{Container, Pod, Workload},
+    key::ProcessKey,
+};
+
+use self::source::{Desk, Patience};
+use crate::config;
+
+/// Containers remembered.
+const CONTAINERS: usize = 4_096;
+/// Pods remembered.
+const PODS: usize = 1_024;
+/// Answers that wait to be taken.
+const ANSWERS: usize = 1_024;
+/// What is on disk comes soon or not at all.
+const DISK: Patience = Patience {
+    delays: &[
+        Duration::from_millis(5),
+        Duration::from_millis(25),
+        Duration::from_millis(100),
+        Duration::from_secs(1),
+        Duration::from_secs(10),
+    ],
+    soon: 3,
+};
+
+/// What is known of the containers of this host.
+#[derive(Default)]
+pub(crate) struct Containers {
+    /// By the path of their cgroup.
+    known: HashMap<Arc<str>, Known>,
+    order: VecDeque<Arc<str>>,
+    pods: HashMap<String, Pod>,
+    pod_order: VecDeque<String>,
+    desks: Vec<Desk>,
+    answers: Option<Receiver<Answer>>,
+    forgotten: u64,
+    unasked: u64,
+}
+
+/// What is asked about a container.
+#[derive(Clone, Debug)]
+struct Query {
+    /// Path of its cgroup.
+    path: Arc<str>,
+    /// Its id, where the path shows it.
+    id: Option<String>,
+    /// The process that made the cgroup.
+    maker: Option<ProcessKey>,
+    /// What runs it, by the path.
+    runtime: Option<&'static str>,
+}
+
+/// What a source knows of a container.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Found {
+    container: Container,
+    pod: Option<Pod>,
+}
+
+/// What comes back from the threads.
+enum Answer {
+    /// Of a container.
+    Container {
+        /// Who answers.
+        desk: u8,
+        path: Arc<str>,
+        found: Option<Found>,
+        /// Whether more is to come in a moment.
+        is_waiting: bool,
+    },
+    /// Of a pod.
+    Pod(Pod),
+}
+
+/// One container, as far as known.
+struct Known {
+    /// What is known; its container's id is empty while only the path speaks for it.
+    found: Found,
+    /// Desks that have not answered yet, a bit each.
+    waiting: u8,
+    /// The same for processes that run, and for those that had ended before it was complete.
+    workload: Arc<Workload>,
+    late: Arc<Workload>,
+}
+
+impl Containers {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub(crate) fn start(config: &config::Containers) -> io::Result<Self> {
+        let (teller, answers) = sync_channel(ANSWERS);
+        let bundles = bundle::Bundles::new(config.clone());
+        let desks = vec![Desk::start(
+            (0, "containers"),
+            vec![Box::new(bundles)],
+            DISK,
+            teller,
+        )?];
+        Ok(Self {
+            desks,
+            answers: Some(answers),
+            ..Self::default()
+        })
+    }
+
+    /// Has what is in a cgroup found out, as soon as it was made.
+    pub(crate) fn handle_cgroup(&mut self, cgroup: &str, maker: ProcessKey) {
+        match path::place(cgroup) {
+            // Below a container there are cgroups that it made itself.
+            Some(place) if place.path != cgroup => {}
+            Some(place) => drop(self.learn(&place, Some(maker))),
+            None if self.desks.is_empty() || !path::may_be_container(cgroup) => {}
+            None => self.ask(cgroup, Found::default(), None, Some(maker)),
+        }
+    }
+
+    /// The container that a cgroup is in or below of, by the path of the container's own cgroup. What is not known of it
+    /// is asked for.
+    pub(crate) fn of(&mut self, cgroup: &str) -> Option<Arc<str>> {
+        if let Some(place) = path::place(cgroup) {
+            return Some(self.learn(&place, None));
+        }
+        if self.desks.is_empty() || cgroup == "/" {
+            return None;
+        }
+        let mut above = cgroup;
+        while !above.is_empty() {
+            match self.known.get_key_value(above) {
+                Some((path, known)) if !known.found.container.id.is_empty() => {
+                    return Some(Arc::clone(path));
+                }
+                _ => above = above.rsplit_once('/').map_or("", |(above, _)| above),
+            }
+        }
+        if !path::may_be_container(cgroup) {
+            return None;
+        }
+        if !self.known.contains_key(cgroup) {
+            self.ask(cgroup, Found::default(), None, None);
+        }
+        self.known
+            .get_key_value(cgroup)
+            .map(|(path, _)| Arc::clone(path))
+    }
+
+    /// What is known of a container; `is_late` when it is for a process that has ended.
+    pub(crate) fn workload(&self, path: &str, is_late: bool) -> Option<Arc<Workload>> {
+        let known = self.known.get(path)?;
+        if known.found.container.id.is_empty() {
+            return None;
+        }
+        Some(Arc::clone(if is_late {
+            &known.late
+        } else {
+            &known.workload
+        }))
+    }
+
+    /// Whether more will be known of a container in a moment.
+    pub(crate) fn is_learning(&self, path: &str) -> bool {
+        self.known.get(path).is_some_and(|known| known.waiting != 0)
+    }
+
+    /// Takes in what was found out; gives the containers of which more is known now.
+    pub(crate) fn take_answers(&mut self) -> Vec<Arc<str>> {
+        let mut changed = Vec::new();
+        while let Some(answer) = self
+            .answers
+            .as_ref()
+            .and_then(|answers| answers.try_recv().ok())
+        {
+            match answer {
+                Answer::Container {
+                    desk,
+                    path,
+                    found,
+                    is_waiting,
+                } => {
+                    let Some(known) = self.known.get_mut(&path) else {
+                        continue;
+                    };
+                    known.waiting &= !(u8::from(!is_waiting) << desk);
+                    if known.complete(found, &self.pods) {
+                        changed.push(path);
+                    }
+                }
+                Answer::Pod(pod) => {
+                    let those = self.known.iter_mut();
+                    let those = those.filter(|(_, known)| {
+                        known
+                            .found
+                            .pod
+                            .as_ref()
+                            .is_some_and(|own| own.uid == pod.uid)
+                    });
+                    for (path, known) in those {
+                        let found = Found {
+                            pod: Some(pod.clone()),
+                            ..Found::default()
+                        };
+                        if known.complete(Some(found), &self.pods) {
+                            changed.push(Arc::clone(path));
+                        }
+                    }
+                    self.remember_pod(pod);
+                }
+            }
+        }
+        changed
+    }
+
+    /// Number of containers remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Containers that were forgotten to make room, and questions for which there was none.
+    pub(crate) fn lost(&self) -> (u64, u64) {
+        (self.forgotten, self.unasked)
+    }
+
+    /// Makes sure that a container is known as far as its path tells, and asked for.
+    fn learn(&mut self, place: &path::Place<'_>, maker: Option<ProcessKey>) -> Arc<str> {
+        if let Some((path, _)) = self.known.get_key_value(place.path) {
+            return Arc::clone(path);
+        }
+        let found = Found {
+            container: Container {
+                id: place.container.to_owned(),
+                runtime: place.runtime.map(str::to_owned),
+                ..Container::default()
+            },
+            pod: place.pod().map(|uid| Pod {
+                uid,
+                source: Some("cgroup"),
+                ..Pod::default()
+            }),
+        };
+        self.ask(place.path, found, place.runtime, maker);
+        Arc::from(place.path)
+    }
+
+    /// Remembers a container, and asks all desks about it.
+    fn ask(
+        &mut self,
+        path: &str,
+        found: Found,
+        runtime: Option<&'static str>,
+        maker: Option<ProcessKey>,
+    ) {
+        if self.known.contains_key(path) {
+            return;
+        }
+        while self.known.len() >= CONTAINERS {
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
+            self.known.remove(&oldest);
+            self.forgotten += 1;
+        }
+        let path: Arc<str> = Arc::from(path);
+        let query = Query {
+            path: Arc::clone(&path),
+            id: Some(found.container.id.clone()).filter(|id| !id.is_empty()),
+            maker,
+            runtime,
+        };
+        let mut known = Known::of(found, &self.pods);
+        for (number, desk) in self.desks.iter().enumerate() {
+            if desk.ask(query.clone()) {
+                known.waiting |= 1 << number;
+            } else {
+                self.unasked += 1;
+            }
+        }
+        self.known.insert(Arc::clone(&path), known);
+        self.order.push_back(path);
+    }
+
+    fn remember_pod(&mut self, pod: Pod) {
+        if !self.pods.contains_key(&pod.uid) {
+            if self.pods.len() >= PODS {
+                let oldest = self.pod_order.pop_front();
+                oldest.map(|uid| self.pods.remove(&uid));
+            }
+            self.pod_order.push_back(pod.uid.clone());
+        }
+        self.pods.insert(pod.uid.clone(), pod);
+    }
+}
+
+impl Query {
+    /// The last name of the path, without what systemd and runtimes put around an id.
+    fn name(&self) -> &str {
+        let last = || self.path.rsplit('/').next().unwrap_or_default();
+        self.id.as_deref().unwrap_or_else(last)
+    }
+}
+
+impl Known {
+    fn of(found: Found, pods: &HashMap<String, Pod>) -> Self {
+        let mut known = Self {
+            found,
+            waiting: 0,
+            workload: Arc::default(),
+            late: Arc::default(),
+        };
+        known.join_pod(pods);
+        known.refresh();
+        known
+    }
+
+    /// Takes in what was found; false when that is nothing new.
+    fn complete(&mut self, found: Option<Found>, pods: &HashMap<String, Pod>) -> bool {
+        let before = self.found.clone();
+        self.found.complete(found);
+        self.join_pod(pods);
+        if before == self.found {
+            return false;
+        }
+        self.refresh();
+        true
+    }
+
+    fn join_pod(&mut self, pods: &HashMap<String, Pod>) {
+        let told = self.found.pod.as_ref().and_then(|pod| pods.get(&pod.uid));
+        let told = told.map(|pod| Found {
+            pod: Some(pod.clone()),
+            ..Found::default()
+        });
+        self.found.complete(told);
+    }
+
+    fn refresh(&mut self) {
+        let workload = Workload {
+            container: Some(self.found.container.clone()),
+            pod: self.found.pod.clone(),
+            is_late: false,
+        };
+        self.late = Arc::new(Workload {
+            is_late: true,
+            ..workload.clone()
+        });
+        self.workload = Arc::new(workload);
+    }
+}
+
+impl Found {
+    /// Fills in what another source knows and this one does not; what the path shows stays.
+    fn complete(&mut self, other: Option<Self>) {
+        let Some(Self { container, pod }) = other else {
+            return;
+        };
+        let own = &mut self.container;
+        if own.id.is_empty() {
+            own.id = container.id;
+        }
+        let mut is_more = fill(&mut own.runtime, container.runtime);
+        is_more |= fill(&mut own.name, container.name);
+        is_more |= fill(&mut own.image, container.image);
+        is_more |= fill(&mut own.image_digest, container.image_digest);
+        is_more |= merge(&mut own.labels, container.labels);
+        if (is_more || own.source.is_none()) && container.source.is_some() {
+            own.source = container.source;
+        }
+        let Some(pod) = pod else { return };
+        let Some(own) = &mut self.pod else {
+            self.pod = Some(pod);
+            return;
+        };
+        if own.uid != pod.uid {
+            return;
+        }
+        let mut is_more = fill(&mut own.name, pod.name);
+        is_more |= fill(&mut own.namespace, pod.namespace);
+        is_more |= fill(&mut own.service_account, pod.service_account);
+        is_more |= fill(&mut own.node, pod.node);
+        is_more |= fill(&mut own.owner, pod.owner);
+        is_more |= merge(&mut own.labels, pod.labels);
+        if is_more {
+            own.source = pod.source;
+        }
+    }
+}
+
+/// Fills an empty place; true when it was filled.
+fn fill<T>(place: &mut Option<T>, with: Option<T>) -> bool {
+    let is_more = place.is_none() && with.is_some();
+    if is_more {
+        *place = with;
+    }
+    is_more
+}
+
+/// Adds labels of names that are not there; true when there were any.
+fn merge(labels: &mut Vec<(String, String)>, more: Vec<(String, String)>) -> bool {
+    let before = labels.len();
+    for (name, value) in more {
+        if !labels.iter().any(|(known, _)| *known == name) {
+            labels.push((name, value));
+        }
+    }
+    let is_more = labels.len() > before;
+    if is_more {
+        *labels = oci::labels(std::mem::take(labels));
+    }
+    is_more
+}
+
+#[cfg(test)]
+mod tests;
