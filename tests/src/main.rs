@@ -10,6 +10,7 @@ mod compare;
 mod containers;
 mod contract;
 mod daemon;
+mod engine;
 mod event;
 mod front;
 mod identity;
@@ -106,6 +107,7 @@ fn contracts(arguments: &Arguments) -> usize {
     let folder = arguments.folder.join("contract");
     let limit = LIMIT * arguments.slow;
     let failed = contract::check(auditor, &folder, only, limit);
+    let failed = failed + engine::check(auditor, arguments, limit);
     let certificates = Certificates::make(&arguments.folder.join("certificates"));
     let alone = certificates.map(|certificates| {
         let setup = load::alone::Setup {

@@ -1,4 +1,5 @@
-//! What takes too long for a whole test, on demand: `auditor-e2e ... fresh|many|hops|chains|attach|throughput`. Prints what was measured.
+//! What takes too long for a whole test, on demand: `auditor-e2e ... fresh|many|hops|chains|attach|throughput|containers`. Prints what was
+//! measured.
 
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use crate::{
     certificates::Certificates,
     chains,
     daemon::Daemon,
+    engine,
     load::{alone, attach, fresh, hops, many, throughput},
 };
 
@@ -34,6 +36,11 @@ pub(crate) enum Measurement {
     Hops {
         #[arg(default_value_t = 500)]
         calls: usize,
+    },
+    /// Containers that each make one call and end
+    Containers {
+        #[arg(default_value_t = 200)]
+        number: u64,
     },
     /// Connections at once through one process
     Many {
@@ -64,12 +71,17 @@ impl Measurement {
             Self::Throughput { pairs } => {
                 return throughput(pairs, arguments.only.as_deref(), &setup);
             }
+            Self::Containers { number } => {
+                let setup = engine::Setup::new(auditor, &folder.join("engine/measure"), limit)?;
+                println!("{:?}", engine::short_lives(&setup, number)?);
+                return Ok(());
+            }
             _ => {}
         }
         let mut daemon = Daemon::start(auditor, &folder.join("daemon"), &[], limit)?;
         let mut missed = 0;
         match *self {
-            Self::Attach { .. } | Self::Throughput { .. } => {}
+            Self::Attach { .. } | Self::Containers { .. } | Self::Throughput { .. } => {}
             Self::Fresh { calls } => {
                 for program in fresh::PROGRAMS {
                     let unheard =

@@ -65,6 +65,14 @@ pub(crate) fn tools() -> Result<PathBuf> {
     python("tools")
 }
 
+/// Installs what runs containers, and the program that is inside.
+pub(crate) fn engines() -> Result<()> {
+    if apt::is_here() {
+        apt::install(&["busybox-static", "containerd", "podman", "runc"])?;
+    }
+    Ok(())
+}
+
 /// A folder with the pinned npm packages and the programs that use them.
 pub(crate) fn node() -> Result<PathBuf> {
     let sources = folder("typescript");

@@ -1,10 +1,12 @@
 //! SHA-256 of executables, computed aside, once per file.
 //!
-//! A file is known by device, inode, size and time of change; what is hashed is what the kernel ran, or nothing.
+//! A file is known by device, inode, size and time of change; what is hashed is what the kernel ran, or nothing. A file
+//! for which an event waits goes before all others, also before the rest of one that is being read.
 //! Bounds: [`QUEUE`] files wait, [`KNOWN`] are remembered, larger ones than [`SIZE`] are left out.
 
 use std::{
-    collections::HashMap,
+    cell::RefCell,
+    collections::{HashMap, HashSet},
     fs::File,
     io::Read as _,
     os::unix::fs::MetadataExt as _,
@@ -13,6 +15,8 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
+
+use super::containers::Layers;
 
 /// Files that wait to be hashed.
 const QUEUE: usize = 4_096;
@@ -41,13 +45,21 @@ pub(super) struct Place {
     pub(super) parent: u32,
     /// Path of the program, as the process sees it.
     pub(super) path: Option<String>,
+    /// What its root is made of, which shows the same files when both are gone.
+    pub(super) layers: Layers,
 }
+
+type Wanted = (FileId, Place);
+type Done = (FileId, Option<[u8; 32]>);
 
 /// Hashes files in a thread of its own.
 pub(crate) struct Hasher {
     known: HashMap<FileId, Option<[u8; 32]>>,
-    wanted: SyncSender<(FileId, Place)>,
-    done: Receiver<(FileId, Option<[u8; 32]>)>,
+    wanted: SyncSender<Wanted>,
+    urgent: SyncSender<Wanted>,
+    /// Those that were said to be urgent.
+    hurried: RefCell<HashSet<FileId>>,
+    done: Receiver<Done>,
 }
 
 impl FileId {
@@ -73,13 +85,19 @@ impl Hasher {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start() -> std::io::Result<Self> {
-        let (wanted, files) = sync_channel::<(FileId, Place)>(QUEUE);
+        let (wanted, files) = sync_channel::<Wanted>(QUEUE);
+        let (urgent, first) = sync_channel::<Wanted>(QUEUE);
         let (finished, done) = sync_channel(QUEUE);
+        let mut worker = Worker {
+            urgent: first,
+            finished,
+            hurried: HashSet::new(),
+        };
         thread::Builder::new()
             .name("hasher".to_owned())
             .spawn(move || {
                 for (id, place) in files {
-                    if finished.send((id, hash(id, &place))).is_err() {
+                    if !worker.work(id, &place) {
                         break;
                     }
                 }
@@ -87,6 +105,8 @@ impl Hasher {
         Ok(Self {
             known: HashMap::new(),
             wanted,
+            urgent,
+            hurried: RefCell::default(),
             done,
         })
     }
@@ -109,10 +129,20 @@ impl Hasher {
         self.known.get(&id) == Some(&None)
     }
 
+    /// Has a file that is wanted hashed before all others, for somebody waits for it.
+    pub(super) fn hurry(&self, id: FileId, place: Place) {
+        let mut hurried = self.hurried.borrow_mut();
+        if hurried.len() < QUEUE && hurried.insert(id) {
+            // Where there is no room it is hashed in its turn.
+            let _ = self.urgent.try_send((id, place));
+        }
+    }
+
     /// Hashes that were finished since the last call.
     pub(super) fn finished(&mut self) -> Vec<(FileId, [u8; 32])> {
         let mut finished = Vec::new();
         while let Ok((id, hash)) = self.done.try_recv() {
+            self.hurried.get_mut().remove(&id);
             match hash {
                 Some(hash) => {
                     self.known.insert(id, Some(hash));
@@ -128,35 +158,79 @@ impl Hasher {
     }
 }
 
-/// Hashes the file if it is the one that is meant.
-fn hash(id: FileId, place: &Place) -> Option<[u8; 32]> {
+/// What the thread works with.
+struct Worker {
+    urgent: Receiver<Wanted>,
+    finished: SyncSender<Done>,
+    /// Hashed before their turn.
+    hurried: HashSet<FileId>,
+}
+
+impl Worker {
+    /// Hashes one file, and those that are urgent before it; false when nobody listens any more.
+    fn work(&mut self, id: FileId, place: &Place) -> bool {
+        let mut is_heard = self.hurry(None);
+        if self.hurried.remove(&id) {
+            return is_heard;
+        }
+        let hash = hash(id, place, || is_heard &= self.hurry(Some(id)));
+        is_heard && self.finished.send((id, hash)).is_ok()
+    }
+
+    /// Hashes what is urgent, but for the file that is being hashed.
+    fn hurry(&mut self, current: Option<FileId>) -> bool {
+        while let Ok((id, place)) = self.urgent.try_recv() {
+            if current == Some(id) {
+                continue;
+            }
+            if self.hurried.len() < KNOWN {
+                self.hurried.insert(id);
+            }
+            if self.finished.send((id, hash(id, &place, || ()))).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Hashes the file if it is the one that is meant; `pause` is called now and then.
+fn hash(id: FileId, place: &Place, mut pause: impl FnMut()) -> Option<[u8; 32]> {
     let path = place.path.as_deref();
+    let layers = || place.layers.open(path?).filter(|file| is_meant(id, file));
     let candidates = [
         Some(format!("/proc/{}/exe", place.pid)),
         path.map(|path| format!("/proc/{}/root{path}", place.parent)),
         path.map(str::to_owned),
     ];
-    let mut file = candidates.into_iter().flatten().find_map(|path| {
-        let file = File::open(path).ok()?;
-        let found = FileId::of(&file)?;
-        // A file system over others may show another device than the kernel's own structures.
-        (FileId {
-            device: id.device,
-            ..found
-        } == id)
-            .then_some(file)
-    })?;
+    let file = candidates
+        .into_iter()
+        .flatten()
+        .find_map(|path| File::open(path).ok().filter(|file| is_meant(id, file)));
+    let mut file = file.or_else(layers)?;
     if id.size > SIZE {
         return None;
     }
     let mut sha256 = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
+        pause();
         match file.read(&mut buffer).ok()? {
             0 => return Some(sha256.finalize().into()),
             len => sha256.update(buffer.get(..len)?),
         }
     }
+}
+
+/// Whether a file is the one that is meant.
+fn is_meant(id: FileId, file: &File) -> bool {
+    // A file system over others may show another device than the kernel's own structures.
+    FileId::of(file).is_some_and(|found| {
+        FileId {
+            device: id.device,
+            ..found
+        } == id
+    })
 }
 
 #[cfg(test)]
@@ -171,7 +245,7 @@ mod tests {
             pid: std::process::id(),
             ..Place::default()
         };
-        let got = hash(id, &place).unwrap();
+        let got = hash(id, &place, || ()).unwrap();
         let whole = std::fs::read("/proc/self/exe").unwrap();
         assert_eq!(got, <[u8; 32]>::from(Sha256::digest(whole)));
     }
@@ -183,9 +257,10 @@ mod tests {
             pid: 0,
             parent: std::process::id(),
             path: path.to_str().map(str::to_owned),
+            ..Place::default()
         };
         let id = FileId::of(&File::open(&path).unwrap()).unwrap();
-        assert!(hash(id, &place).is_some());
+        assert!(hash(id, &place, || ()).is_some());
     }
 
     #[test]
@@ -200,6 +275,35 @@ mod tests {
             path: Some("/proc/self/exe".to_owned()),
             ..Place::default()
         };
-        assert_eq!(hash(id, &place), None);
+        assert_eq!(hash(id, &place, || ()), None);
+    }
+
+    #[test]
+    fn a_file_for_which_somebody_waits_goes_before_the_rest_of_another() {
+        let (urgent, first) = sync_channel(1);
+        let (finished, done) = sync_channel(4);
+        let mut worker = Worker {
+            urgent: first,
+            finished,
+            hurried: HashSet::new(),
+        };
+        let own = File::open("/proc/self/exe").unwrap();
+        let other = File::open("/bin/sh").unwrap();
+        let place = |path: &str| Place {
+            path: std::fs::canonicalize(path)
+                .unwrap()
+                .to_str()
+                .map(str::to_owned),
+            ..Place::default()
+        };
+        let (own, other) = (FileId::of(&own).unwrap(), FileId::of(&other).unwrap());
+        urgent.send((other, place("/bin/sh"))).unwrap();
+        assert!(worker.work(own, &place("/proc/self/exe")));
+        assert!(worker.work(other, &place("/bin/sh")));
+        let told: Vec<_> = done
+            .try_iter()
+            .map(|(id, hash)| (id, hash.is_some()))
+            .collect();
+        assert_eq!(told, [(other, true), (own, true)]);
     }
 }

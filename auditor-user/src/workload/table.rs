@@ -17,7 +17,7 @@ use auditor_core::{
 
 use super::{
     cgroup::Cgroups,
-    containers::Containers,
+    containers::{Containers, Layers},
     hash::{FileId, Hasher, Place},
     proc::{self, TICK},
 };
@@ -165,6 +165,12 @@ impl Table {
         let before = self.find(key).map(|entry| Arc::clone(&entry.process));
         let inherited = before.as_ref().and_then(|process| process.cgroup.clone());
         let cgroup = self.cgroup(key, exec.cgroup, inherited);
+        let container = cgroup
+            .as_deref()
+            .and_then(|cgroup| self.containers.of(cgroup));
+        let layers = container
+            .map(|path| self.containers.layers(&path))
+            .unwrap_or_default();
         let parent = ProcessKey {
             pid: exec.parent,
             start: exec.parent_start,
@@ -177,6 +183,7 @@ impl Table {
                     pid: key.pid,
                     parent: exec.parent,
                     path: path.clone(),
+                    layers,
                 };
                 hasher.get(file, place)
             }),
@@ -251,6 +258,18 @@ impl Table {
                 .is_some_and(|container| changed.contains(container))
             {
                 entry.show_workload(&self.containers);
+                // A program that was gone before it could be hashed may be found in the container's layers now.
+                let (Some(file), None) = (entry.file, entry.process.exe_sha256) else {
+                    continue;
+                };
+                let place = entry.place(&self.containers);
+                if let Some(hash) = self
+                    .hasher
+                    .as_mut()
+                    .and_then(|hasher| hasher.get(file, place))
+                {
+                    Arc::make_mut(&mut entry.process).exe_sha256 = Some(hash);
+                }
             }
         }
     }
@@ -288,6 +307,7 @@ impl Table {
                 pid,
                 parent,
                 path: process.exe.clone(),
+                layers: Layers::default(),
             };
             process.exe_sha256 = hasher.get(file, place);
         }
@@ -332,6 +352,18 @@ impl Table {
         known.or_else(|| self.known.get(&rounded(key)))
     }
 
+    /// Has the hash of a program computed before others', for an event waits for it; false when none is being computed.
+    fn hurry(&self, entry: &Entry) -> bool {
+        let (Some(file), Some(hasher)) = (entry.file, &self.hasher) else {
+            return false;
+        };
+        let is_wanted = hasher.is_wanted(file);
+        if is_wanted {
+            hasher.hurry(file, entry.place(&self.containers));
+        }
+        is_wanted
+    }
+
     fn find_mut(&mut self, key: ProcessKey) -> Option<&mut Entry> {
         let key = if self.known.contains_key(&key) {
             key
@@ -371,6 +403,20 @@ impl Table {
 }
 
 impl Entry {
+    /// Where its program may be found.
+    fn place(&self, containers: &Containers) -> Place {
+        let container = self.container.as_deref();
+        let parent = self.process.lineage.first();
+        Place {
+            pid: self.process.key.pid,
+            parent: parent.map_or(0, |parent| parent.key.pid),
+            path: self.process.exe.clone(),
+            layers: container
+                .map(|path| containers.layers(path))
+                .unwrap_or_default(),
+        }
+    }
+
     /// Has the process show what its container is known to be.
     fn show_workload(&mut self, containers: &Containers) {
         let path = self.container.as_deref();
@@ -396,14 +442,9 @@ impl Processes for Table {
         let Some(entry) = self.find(key) else {
             return false;
         };
-        let is_wanted = |file| {
-            self.hasher
-                .as_ref()
-                .is_some_and(|hasher| hasher.is_wanted(file))
-        };
-        let is_hashed = entry.process.exe_sha256.is_some() || !entry.file.is_some_and(is_wanted);
+        let is_hashing = entry.process.exe_sha256.is_none() && self.hurry(entry);
         let container = entry.container.as_deref();
-        !is_hashed || container.is_some_and(|path| self.containers.is_learning(path))
+        is_hashing || container.is_some_and(|path| self.containers.is_learning(path))
     }
 
     fn tls_obstacle(&self, process: ProcessKey, begun: Time) -> Option<Obstacle> {

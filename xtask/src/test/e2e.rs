@@ -69,6 +69,9 @@ pub(crate) fn install(without: &[String]) -> Result<Vec<(&'static str, String)>>
     if wanted("tools") {
         variables.push(("AUDITOR_E2E_TOOLS", text(programs::tools()?)));
     }
+    if wanted("engines") {
+        programs::engines()?;
+    }
     Ok(variables)
 }
 

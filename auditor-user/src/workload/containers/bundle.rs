@@ -15,7 +15,7 @@ use auditor_core::audit::Container;
 use serde::Deserialize;
 
 use super::{
-    Found, Query,
+    Found, Layers, Query,
     oci::{self, Config},
     source::{Find, Source},
     storage,
@@ -27,6 +27,8 @@ use crate::workload::proc;
 pub(super) const FILE: u64 = 16 << 20;
 /// Namespaces of containerd that are searched.
 const NAMESPACES: usize = 64;
+/// Programs that make containers themselves.
+const RUNTIMES: [&str; 3] = ["runc", "crun", "youki"];
 /// Where containerd keeps the bundles of its tasks, below its state folder.
 const TASKS: &str = "io.containerd.runtime.v2.task";
 
@@ -41,6 +43,24 @@ struct Bundle {
     config: Config,
     /// The container's id, for a container that its path does not name.
     id: String,
+    /// Name of the program that made the cgroup.
+    maker: Option<String>,
+}
+
+impl Bundle {
+    /// What runs it, by where its bundle is, or else the program that made its cgroup.
+    fn runtime(&self) -> Option<String> {
+        let is_task = self
+            .folder
+            .components()
+            .any(|part| part.as_os_str() == TASKS);
+        let maker = self.maker.as_deref();
+        let maker = maker.filter(|maker| RUNTIMES.contains(maker));
+        Some("containerd")
+            .filter(|_| is_task)
+            .or(maker)
+            .map(str::to_owned)
+    }
 }
 
 impl Bundles {
@@ -56,6 +76,7 @@ impl Bundles {
         let arguments = fs::read(format!("/proc/{}/cmdline", maker.pid)).ok()?;
         // The storage is beside the bundle, so where that is matters.
         let real = fs::read_link(&folder).ok()?;
+        let name = fs::read_to_string(format!("/proc/{}/comm", maker.pid)).ok()?;
         // Read last: until here the pid was that process's.
         proc::is_same(maker).then_some(())?;
         let mut words = arguments.split(|byte| *byte == 0).rev();
@@ -65,10 +86,11 @@ impl Bundles {
             .is_of(&query.path)
             .unwrap_or_else(|| query.path.ends_with(&format!("/{last}")));
         let id = query.id.clone().unwrap_or(last);
-        is_of.then_some(Bundle {
+        is_of.then(|| Bundle {
             folder: real,
             config,
             id,
+            maker: Some(name.trim().to_owned()),
         })
     }
 
@@ -98,6 +120,7 @@ impl Bundles {
                 folder,
                 config,
                 id: name.to_owned(),
+                maker: None,
             })
         })
     }
@@ -122,6 +145,11 @@ impl Source for Bundles {
         let bundle = self.of_maker(query).or_else(|| self.of_roots(query));
         let mut found = bundle.map(|bundle| {
             let mut found = bundle.config.found(&bundle.id);
+            found.layers = Layers::of(
+                &bundle.folder.join(bundle.config.root()),
+                query.maker.map(|maker| maker.pid),
+            );
+            found.container.runtime = found.container.runtime.or_else(|| bundle.runtime());
             if let Some(folder) = storage::of_bundle(&bundle.folder) {
                 found.complete(storage::find(&folder, &bundle.id));
             }
@@ -193,7 +221,7 @@ fn docker(text: &[u8], id: &str) -> Option<Found> {
     };
     Some(Found {
         container,
-        pod: None,
+        ..Found::default()
     })
 }
 

@@ -4,6 +4,7 @@
 //! Bounds: [`CONTAINERS`] and [`PODS`] are remembered, the oldest go first; [`ANSWERS`] wait.
 
 mod bundle;
+mod layers;
 mod oci;
 mod path;
 mod source;
@@ -24,6 +25,7 @@ use auditor_core::{
     key::ProcessKey,
 };
 
+pub(crate) use self::layers::Layers;
 use self::source::{Desk, Patience};
 use crate::config;
 
@@ -77,6 +79,7 @@ struct Query {
 struct Found {
     container: Container,
     pod: Option<Pod>,
+    layers: Layers,
 }
 
 /// What comes back from the threads.
@@ -179,6 +182,14 @@ impl Containers {
         }))
     }
 
+    /// What the root file system of a container is made of.
+    pub(crate) fn layers(&self, path: &str) -> Layers {
+        let known = self.known.get(path);
+        known
+            .map(|known| known.found.layers.clone())
+            .unwrap_or_default()
+    }
+
     /// Whether more will be known of a container in a moment.
     pub(crate) fn is_learning(&self, path: &str) -> bool {
         self.known.get(path).is_some_and(|known| known.waiting != 0)
@@ -258,6 +269,7 @@ impl Containers {
                 source: Some("cgroup"),
                 ..Pod::default()
             }),
+            layers: Layers::default(),
         };
         self.ask(place.path, found, place.runtime, maker);
         Arc::from(place.path)
@@ -371,9 +383,17 @@ impl Known {
 impl Found {
     /// Fills in what another source knows and this one does not; what the path shows stays.
     fn complete(&mut self, other: Option<Self>) {
-        let Some(Self { container, pod }) = other else {
+        let Some(Self {
+            container,
+            pod,
+            layers,
+        }) = other
+        else {
             return;
         };
+        if self.layers == Layers::default() {
+            self.layers = layers;
+        }
         let own = &mut self.container;
         if own.id.is_empty() {
             own.id = container.id;

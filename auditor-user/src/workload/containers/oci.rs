@@ -2,7 +2,10 @@
 //!
 //! Text to values; reads no file. Bounds: see [`labels`].
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use auditor_core::audit::{Container, Pod};
 use serde::Deserialize;
@@ -20,6 +23,13 @@ const LABEL: usize = 512;
 pub(super) struct Config {
     annotations: BTreeMap<String, String>,
     linux: Linux,
+    root: Root,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Root {
+    path: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -48,6 +58,11 @@ impl Config {
         });
         let path = systemd.unwrap_or_else(|| format!("/{}", wanted.trim_start_matches('/')));
         Some(cgroup.ends_with(&path))
+    }
+
+    /// Where the container's root file system is.
+    pub(super) fn root(&self) -> &Path {
+        &self.root.path
     }
 
     /// What the annotations say.
@@ -120,7 +135,11 @@ impl Config {
             source: Some("bundle"),
             ..Pod::default()
         });
-        Found { container, pod }
+        Found {
+            container,
+            pod,
+            ..Found::default()
+        }
     }
 
     fn json_labels(&self, annotation: &str) -> Vec<(String, String)> {
@@ -162,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_configuration_that_containerd_makes_for_kubernetes_names_container_and_pod() {
-        let Found { container, pod } = found(include_str!("samples/containerd_cri.json"));
+        let Found { container, pod, .. } = found(include_str!("samples/containerd_cri.json"));
         let pod = pod.unwrap();
         assert_eq!(container.runtime.as_deref(), Some("containerd"));
         assert_eq!(container.name.as_deref(), Some("main"));
@@ -177,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_configuration_that_cri_o_makes_names_them_too_with_labels() {
-        let Found { container, pod } = found(include_str!("samples/cri_o.json"));
+        let Found { container, pod, .. } = found(include_str!("samples/cri_o.json"));
         let pod = pod.unwrap();
         assert_eq!(container.runtime.as_deref(), Some("cri-o"));
         assert_eq!(container.name.as_deref(), Some("server"));
@@ -194,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_configuration_that_podman_makes_names_only_the_manager() {
-        let Found { container, pod } = found(include_str!("samples/podman.json"));
+        let Found { container, pod, .. } = found(include_str!("samples/podman.json"));
         assert_eq!(container.runtime.as_deref(), Some("podman"));
         assert_eq!((container.name, container.image, pod), (None, None, None));
     }

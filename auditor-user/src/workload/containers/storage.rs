@@ -85,6 +85,6 @@ pub(super) fn find(folder: &Path, id: &str) -> Option<Found> {
     };
     Some(Found {
         container,
-        pod: None,
+        ..Found::default()
     })
 }

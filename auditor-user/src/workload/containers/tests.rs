@@ -10,7 +10,7 @@ fn found(name: &str) -> Found {
             source: Some("bundle"),
             ..Container::default()
         },
-        pod: None,
+        ..Found::default()
     }
 }
 
