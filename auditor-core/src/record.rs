@@ -48,7 +48,7 @@ impl Record<'_> {
 }
 
 /// Path and arguments of a program.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Strings<'a> {
     path: &'a [u8],
     arguments: &'a [u8],

@@ -21,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) message_limit: usize,
     /// Bytes of the ring between kernel and daemon; a power of two.
     pub(crate) ring_bytes: u32,
+    /// Processes remembered, for two minutes also those that ended.
+    pub(crate) processes: usize,
     /// Where metrics are served for Prometheus; loopback only.
     pub(crate) metrics: Option<SocketAddr>,
     /// Where MCP is spoken.
@@ -93,6 +95,14 @@ pub(crate) struct Containers {
     pub(crate) storage: Vec<PathBuf>,
     /// Data folders of Docker.
     pub(crate) docker: Vec<PathBuf>,
+    /// Sockets of containerd.
+    pub(crate) containerd_sockets: Vec<PathBuf>,
+    /// Sockets of the Container Runtime Interface.
+    pub(crate) cri_sockets: Vec<PathBuf>,
+    /// Sockets of Docker.
+    pub(crate) docker_sockets: Vec<PathBuf>,
+    /// Sockets of podman.
+    pub(crate) podman_sockets: Vec<PathBuf>,
 }
 
 impl Default for Containers {
@@ -103,6 +113,13 @@ impl Default for Containers {
             runc: paths(&["/run/runc", "/run/crun"]),
             storage: paths(&["/var/lib/containers/storage", "/run/containers/storage"]),
             docker: paths(&["/var/lib/docker"]),
+            containerd_sockets: paths(&[
+                "/run/containerd/containerd.sock",
+                "/run/k3s/containerd/containerd.sock",
+            ]),
+            cri_sockets: paths(&["/run/crio/crio.sock"]),
+            docker_sockets: paths(&["/run/docker.sock"]),
+            podman_sockets: paths(&["/run/podman/podman.sock"]),
         }
     }
 }
@@ -136,6 +153,7 @@ impl Default for Config {
         Self {
             message_limit: 16 << 20,
             ring_bytes: auditor_common::limit::RING_BYTES,
+            processes: 65_536,
             metrics: None,
             mcp: Mcp::default(),
             identity: Identity::default(),
@@ -161,6 +179,12 @@ impl Config {
             bail!(
                 "ring_bytes is {}: it must be a power of two, at least 65536",
                 config.ring_bytes
+            );
+        }
+        if config.processes < 1_024 {
+            bail!(
+                "processes is {}: it must be at least 1024",
+                config.processes
             );
         }
         if config
@@ -203,5 +227,6 @@ mod tests {
     fn values_that_cannot_be_are_refused() {
         assert!(Config::parse("ring_bytes = 1000000").is_err());
         assert!(Config::parse("metrics = \"0.0.0.0:9464\"").is_err());
+        assert!(Config::parse("processes = 100").is_err());
     }
 }

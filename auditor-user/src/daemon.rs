@@ -27,7 +27,7 @@ use crate::{
     output::Output,
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
     tls::{FileKey, Knowledge},
-    workload::{Cgroups, Containers, Hasher, Table},
+    workload::{Cgroups, Containers, Hasher, Lost, Programs, Table},
 };
 
 /// How often counters are read and what is old is forgotten.
@@ -88,6 +88,8 @@ struct Daemon {
     /// What the kernel side had lost and missed when it was asked last.
     lost_bytes: u64,
     missed: u64,
+    /// What the table of processes had lost when that was told last.
+    lost_processes: Lost,
 }
 
 /// Audits this host until told to stop.
@@ -119,8 +121,11 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         .context("cannot start the enrolment thread")?;
     let hasher = Hasher::start().context("cannot start the hashing thread")?;
     let mut table = Table::new(clock.boot, Cgroups::of_host(), Some(hasher));
+    table.set_limit(options.config.processes);
     let containers = Containers::start(&options.config.containers);
     table.set_containers(containers.context("cannot start the thread that learns of containers")?);
+    let programs = Programs::start().context("cannot start the thread that looks for packages")?;
+    table.set_programs(programs);
     table.fill();
     let knowledge = Knowledge::start(stacks, clock.now().since(clock.boot));
     table.set_tls(knowledge.context("cannot start the thread that looks at processes")?);
@@ -256,6 +261,7 @@ impl Daemon {
             failed: 0,
             lost_bytes: 0,
             missed: 0,
+            lost_processes: Lost::default(),
         }
     }
 
@@ -404,6 +410,22 @@ impl Daemon {
             .set(self.pipeline.open_interactions() as i64);
         counters.channels.set(self.pipeline.channels() as i64);
         counters.processes.set(self.table.len() as i64);
+        let containers = self.table.containers();
+        counters.containers.set(containers.len() as i64);
+        let (forgotten, unasked) = containers.lost();
+        metrics::raise(&counters.forgotten_containers, forgotten);
+        metrics::raise(&counters.unasked_containers, unasked);
+        let lost = self.table.lost();
+        metrics::raise(&counters.forgotten_processes, lost.forgotten);
+        metrics::raise(&counters.refused_processes, lost.refused);
+        if lost != self.lost_processes {
+            self.lost_processes = lost;
+            tracing::warn!(
+                forgotten = lost.forgotten,
+                refused = lost.refused,
+                "the table of processes is full: some are forgotten early, or not taken in; `processes` sets its size"
+            );
+        }
         counters.buffered_bytes.set(self.pipeline.buffered() as i64);
     }
 

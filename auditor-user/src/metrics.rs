@@ -46,12 +46,22 @@ pub(crate) struct Metrics {
     pub(crate) events: Counter,
     /// Events that could not be written.
     pub(crate) failed_events: Counter,
+    /// Processes forgotten before their time, to make room.
+    pub(crate) forgotten_processes: Counter,
+    /// Processes for which there was no room.
+    pub(crate) refused_processes: Counter,
+    /// Containers forgotten to make room.
+    pub(crate) forgotten_containers: Counter,
+    /// Questions about containers for which there was no room.
+    pub(crate) unasked_containers: Counter,
     /// Requests that wait for their answer.
     pub(crate) open_interactions: Gauge<i64>,
     /// Channels remembered.
     pub(crate) channels: Gauge<i64>,
     /// Processes remembered.
     pub(crate) processes: Gauge<i64>,
+    /// Containers remembered.
+    pub(crate) containers: Gauge<i64>,
     /// Bytes held by unfinished messages.
     pub(crate) buffered_bytes: Gauge<i64>,
 }
@@ -61,7 +71,7 @@ impl Metrics {
     pub(crate) fn registered() -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("mcp_auditor");
-        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 9] = [
+        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 13] = [
             (
                 "kernel_refused_records",
                 "Records for which the ring had no room",
@@ -99,11 +109,31 @@ impl Metrics {
                 "Audit events that could not be written",
                 &metrics.failed_events,
             ),
+            (
+                "forgotten_processes",
+                "Ended processes that were forgotten before their time",
+                &metrics.forgotten_processes,
+            ),
+            (
+                "refused_processes",
+                "Processes for which the table had no room",
+                &metrics.refused_processes,
+            ),
+            (
+                "forgotten_containers",
+                "Containers that were forgotten to make room",
+                &metrics.forgotten_containers,
+            ),
+            (
+                "unasked_containers",
+                "Questions about containers for which there was no room",
+                &metrics.unasked_containers,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
-        let gauges: [(&str, &str, &Gauge<i64>); 4] = [
+        let gauges: [(&str, &str, &Gauge<i64>); 5] = [
             (
                 "open_interactions",
                 "Requests that wait for their answer",
@@ -111,6 +141,7 @@ impl Metrics {
             ),
             ("channels", "Channels remembered", &metrics.channels),
             ("processes", "Processes remembered", &metrics.processes),
+            ("containers", "Containers remembered", &metrics.containers),
             (
                 "buffered_bytes",
                 "Bytes held by unfinished messages",

@@ -1,12 +1,15 @@
 //! `mcp-auditor doctor`: what this host offers, and what cannot be seen and why.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::probe::{Btf, Release, probes};
+use crate::{
+    config::Containers,
+    probe::{Btf, Release, probes},
+};
 
 /// Flags of `doctor`.
 #[derive(Args)]
@@ -99,6 +102,7 @@ fn examine() -> Vec<Finding> {
         Release::of_kernel().has_safe_returns(),
         Path::new(UPROBES).exists(),
     ));
+    findings.extend(runtimes(&Containers::default()));
     for (what, obstacle) in [
         ("32-bit programs", "their system calls are not heard"),
         (
@@ -118,6 +122,49 @@ fn examine() -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Who can tell of containers here, beyond what cgroups show.
+fn runtimes(places: &Containers) -> Vec<Finding> {
+    let folders = [
+        &places.containerd,
+        &places.runc,
+        &places.storage,
+        &places.docker,
+    ];
+    let sockets = [
+        &places.containerd_sockets,
+        &places.cri_sockets,
+        &places.docker_sockets,
+        &places.podman_sockets,
+    ];
+    let told = |path: &PathBuf, purpose: &str, is_there: bool| {
+        let absent = || {
+            format!(
+                "{} is not there; [containers] in the configuration names another",
+                path.display()
+            )
+        };
+        finding(
+            &path.to_string_lossy(),
+            purpose,
+            false,
+            (!is_there).then(absent),
+        )
+    };
+    let folders = folders.into_iter().flatten();
+    let folders =
+        folders.map(|path| told(path, "name containers by what is on disk", path.is_dir()));
+    let sockets = sockets.into_iter().flatten();
+    let answers = |path: &PathBuf| std::os::unix::net::UnixStream::connect(path).is_ok();
+    let sockets = sockets.map(|path| {
+        told(
+            path,
+            "image digests and labels of containers",
+            answers(path),
+        )
+    });
+    folders.chain(sockets).collect()
 }
 
 /// Where the kernel shows that it has user probes.

@@ -7,11 +7,13 @@ mod cgroup;
 mod containers;
 mod hash;
 mod proc;
+mod program;
 mod table;
 
 pub(crate) use cgroup::Cgroups;
 pub(crate) use containers::Containers;
 pub(crate) use hash::Hasher;
 pub(crate) use proc::TICK;
+pub(crate) use program::Programs;
 
-pub(crate) use table::Table;
+pub(crate) use table::{Lost, Table};

@@ -1,8 +1,9 @@
 //! The process table: who is who, also a while after its end.
 //!
-//! Bound: [`PROCESSES`]; beyond it the dead go first, oldest before newer, then nothing new is taken.
+//! Bound: as configured; beyond it the dead go first, oldest before newer, then nothing new is taken. Both are counted.
 
 use std::{
+    cell::Cell,
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
@@ -20,11 +21,10 @@ use super::{
     containers::{Containers, Layers},
     hash::{FileId, Hasher, Place},
     proc::{self, TICK},
+    program::Programs,
 };
-use crate::tls::Knowledge;
+use crate::{config, tls::Knowledge};
 
-/// Processes remembered, dead ones included.
-const PROCESSES: usize = 65_536;
 /// Nanoseconds that the dead are remembered.
 const MEMORY: u64 = 120_000_000_000;
 /// Ancestors of a process that are named.
@@ -38,12 +38,25 @@ pub(crate) struct Table {
     dead: VecDeque<(Time, ProcessKey)>,
     cgroups: Cgroups,
     containers: Containers,
+    programs: Option<Programs>,
     hasher: Option<Hasher>,
+    /// Processes remembered, dead ones included.
+    limit: usize,
+    lost: Lost,
     boot: Time,
     /// Whether the processes are this host's, so that /proc can tell of them.
     is_live: bool,
     /// Which TLS libraries they have; none in a replay.
     tls: Option<Knowledge>,
+}
+
+/// What the table's bound cost.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Lost {
+    /// Processes that had ended and were forgotten before their time.
+    pub(crate) forgotten: u64,
+    /// Processes for which there was no room.
+    pub(crate) refused: u64,
 }
 
 struct Entry {
@@ -52,6 +65,17 @@ struct Entry {
     /// The container that it is in, by the path of the container's cgroup.
     container: Option<Arc<str>>,
     is_dead: bool,
+    /// Whether the script that it runs is being looked for, or was.
+    program: Cell<Asked>,
+}
+
+/// How far a question has come.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Asked {
+    #[default]
+    Not,
+    Waiting,
+    Answered,
 }
 
 impl Table {
@@ -62,7 +86,10 @@ impl Table {
             dead: VecDeque::new(),
             cgroups,
             containers: Containers::default(),
+            programs: None,
             hasher,
+            limit: config::Config::default().processes,
+            lost: Lost::default(),
             boot,
             is_live: true,
             tls: None,
@@ -87,9 +114,24 @@ impl Table {
         self.tls = Some(tls);
     }
 
+    /// Sets how many processes are remembered.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// What the table's bound cost so far.
+    pub(crate) fn lost(&self) -> Lost {
+        self.lost
+    }
+
     /// Has it know more of containers than their cgroups show.
     pub(crate) fn set_containers(&mut self, containers: Containers) {
         self.containers = containers;
+    }
+
+    /// Has it know what interpreters run.
+    pub(crate) fn set_programs(&mut self, programs: Programs) {
+        self.programs = Some(programs);
     }
 
     /// What is known of containers.
@@ -146,6 +188,7 @@ impl Table {
             key: child,
             started: self.boot.after(child.start),
             lineage: lineage(&parent.process),
+            program: None,
             ..Process::clone(&parent.process)
         };
         let file = parent.file;
@@ -243,6 +286,20 @@ impl Table {
     pub(crate) fn take_answers(&mut self) {
         self.take_hashes();
         self.take_workloads();
+        self.take_programs();
+    }
+
+    /// Takes in what interpreters were found to run.
+    fn take_programs(&mut self) {
+        while let Some((key, program)) = self.programs.as_ref().and_then(Programs::take_answer) {
+            // Who runs another program by now waits for another answer.
+            if let Some(entry) = self.find_mut(key)
+                && Programs::is_of(&entry.process, &program)
+            {
+                entry.program.set(Asked::Answered);
+                Arc::make_mut(&mut entry.process).program = Some(program);
+            }
+        }
     }
 
     /// Takes in what containers were found to be.
@@ -364,6 +421,20 @@ impl Table {
         is_wanted
     }
 
+    /// Has the script looked for that a process runs, for it speaks MCP; false when that is known, or there is none.
+    fn ask_program(&self, entry: &Entry) -> bool {
+        if entry.program.get() == Asked::Not {
+            let programs = self.programs.as_ref();
+            let is_asked = programs.is_some_and(|programs| programs.ask(&entry.process));
+            entry.program.set(if is_asked {
+                Asked::Waiting
+            } else {
+                Asked::Answered
+            });
+        }
+        entry.program.get() == Asked::Waiting
+    }
+
     fn find_mut(&mut self, key: ProcessKey) -> Option<&mut Entry> {
         let key = if self.known.contains_key(&key) {
             key
@@ -376,10 +447,14 @@ impl Table {
     fn insert(&mut self, process: Process, file: Option<FileId>) {
         let cgroup = process.cgroup.as_deref();
         let container = cgroup.and_then(|cgroup| self.containers.of(cgroup));
-        while self.known.len() >= PROCESSES && !self.dead.is_empty() {
+        let is_new = self.find(process.key).is_none();
+        while is_new && self.known.len() >= self.limit && !self.dead.is_empty() {
+            self.lost.forgotten += 1;
             self.forget_oldest();
         }
-        if self.known.len() < PROCESSES {
+        if is_new && self.known.len() >= self.limit {
+            self.lost.refused += 1;
+        } else {
             self.known.remove(&rounded(process.key));
             let key = process.key;
             let mut entry = Entry {
@@ -387,6 +462,7 @@ impl Table {
                 file,
                 container,
                 is_dead: false,
+                program: Cell::default(),
             };
             entry.show_workload(&self.containers);
             self.known.insert(key, entry);
@@ -443,8 +519,9 @@ impl Processes for Table {
             return false;
         };
         let is_hashing = entry.process.exe_sha256.is_none() && self.hurry(entry);
+        let is_asking = self.ask_program(entry);
         let container = entry.container.as_deref();
-        is_hashing || container.is_some_and(|path| self.containers.is_learning(path))
+        is_hashing || is_asking || container.is_some_and(|path| self.containers.is_learning(path))
     }
 
     fn tls_obstacle(&self, process: ProcessKey, begun: Time) -> Option<Obstacle> {
@@ -546,5 +623,44 @@ mod tests {
                 })
                 .is_none()
         );
+    }
+
+    #[test]
+    fn a_storm_of_processes_forgets_the_dead_and_then_takes_no_more_and_both_are_counted() {
+        let mut table = Table::of_recording();
+        table.set_limit(10);
+        let birth = |pid: u32| Birth {
+            tgid: pid,
+            start: u64::from(pid),
+            ..Birth::default()
+        };
+        let header = |pid: u32| Header {
+            tgid: pid,
+            start: u64::from(pid),
+            ..Header::default()
+        };
+        let exec = Exec::default();
+        table.handle_exec(&header(1), &exec, &Strings::default());
+        for pid in 2..20 {
+            table.handle_fork(&header(1), &birth(pid));
+        }
+        let refused = Lost {
+            forgotten: 0,
+            refused: 9,
+        };
+        assert_eq!((table.len(), table.lost()), (10, refused));
+        for pid in 2..7 {
+            table.handle_exit(&header(pid), Time(0));
+        }
+        for pid in 20..24 {
+            table.handle_fork(&header(1), &birth(pid));
+        }
+        let lost = Lost {
+            forgotten: 4,
+            refused: 9,
+        };
+        assert_eq!((table.len(), table.lost()), (10, lost));
+        assert!(table.process(key(&header(2))).is_none());
+        assert!(table.process(key(&header(23))).is_some());
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Setup {
 
 type Test = (&'static str, fn(&Setup) -> Result<()>);
 
-const TESTS: [Test; 14] = [
+const TESTS: [Test; 15] = [
     ("contract_wrong_usage", commands::wrong_usage),
     ("contract_unusable_host", commands::unusable_host),
     ("contract_unknown_key", commands::unknown_key),
@@ -40,6 +40,7 @@ const TESTS: [Test; 14] = [
     ("contract_terminate", signals::terminate),
     ("contract_short_life", naming::short_life),
     ("contract_large_program", naming::large_program),
+    ("contract_program", naming::program),
     ("contract_reused_pid", naming::reused_pid),
     ("contract_killed_client", losses::killed_client),
     ("contract_full_ring", losses::full_ring),

@@ -72,6 +72,40 @@ fn is_named(setup: &Setup, daemon: &Daemon, name: &str, extra: u64) -> Result<()
     Ok(())
 }
 
+/// A script of Python that an installer left: both it and its package are named.
+pub(super) fn program(setup: &Setup) -> Result<()> {
+    let site = setup.folder.join("lib/python3/site-packages");
+    let (module, info) = (
+        site.join("talker"),
+        site.join("talker_server-1.5.dist-info"),
+    );
+    for folder in [&module, &info] {
+        fs::create_dir_all(folder)?;
+    }
+    let script = module.join("main.py");
+    let text =
+        "import sys, time\nsys.stdout.write(sys.argv[1])\nsys.stdout.flush()\ntime.sleep(1)\n";
+    fs::write(&script, text)?;
+    fs::write(info.join("METADATA"), "Name: talker-server\nVersion: 1.5\n")?;
+    fs::write(info.join("RECORD"), "talker/main.py,,\n")?;
+    let mut daemon = setup.daemon(&[])?;
+    let script = fs::canonicalize(script)?;
+    let pid = speaker::listen(
+        Command::new("python3")
+            .arg(&script)
+            .arg(format!("{HELLO}\n")),
+    )?;
+    let client = client(setup, &daemon, pid, |_| true)?;
+    let due = json!({
+        "script": script.to_string_lossy(), "package": "talker-server", "version": "1.5", "ecosystem": "pypi",
+    });
+    ensure!(client["program"] == due, "another program: {client}");
+    let exe = client["exe"].as_str().unwrap_or_default();
+    ensure!(exe.contains("python3"), "another interpreter: {client}");
+    ensure!(daemon.stop(setup.limit)?.success(), "it did not end well");
+    Ok(())
+}
+
 /// Two processes with one pid are two.
 pub(super) fn reused_pid(setup: &Setup) -> Result<()> {
     let mut daemon = setup.daemon(&[])?;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -82,7 +82,10 @@ fn archive(setup: &Setup) -> Result<PathBuf> {
 pub(super) fn named(setup: &Setup) -> Result<()> {
     let archive = archive(setup)?;
     let containerd = Containerd::start(setup)?;
-    let mut daemon = setup.daemon(&configuration(&containerd.socket()))?;
+    let mut daemon = setup.daemon(&format!(
+        "[containers]\ncontainerd_sockets = [{:?}]\n",
+        containerd.socket()
+    ))?;
     let port = server::start()?;
     output(containerd.ctr().args(["images", "import"]).arg(&archive))?;
     let mut run = containerd.ctr();
@@ -103,12 +106,19 @@ pub(super) fn named(setup: &Setup) -> Result<()> {
         ("/exe_sha256", hash.as_str()),
         ("/workload/container/id", "caller"),
         ("/workload/container/runtime", "containerd"),
+        ("/workload/container/image", layer::IMAGE),
+        ("/workload/container/labels/team", "audit"),
+        ("/workload/container/source", "runtime"),
     ];
     judge(client, &due)?;
+    let digest = client
+        .pointer("/workload/container/image_digest")
+        .and_then(serde_json::Value::as_str);
+    let listed = output(containerd.ctr().args(["images", "list"]))?;
+    ensure!(
+        digest.is_some_and(|digest| listed.contains(digest)),
+        "another digest: {client}\n{listed}"
+    );
     ensure!(daemon.stop(setup.limit)?.success(), "it did not end well");
     Ok(())
-}
-
-fn configuration(_socket: &Path) -> String {
-    String::new()
 }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fs,
     path::PathBuf,
-    process::Command,
+    process::{Command, Stdio},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::Value;
 
 use super::{Setup, clients, judge, layer, output, server};
+use crate::process::{Running, wait_for};
 
 /// Containers at once.
 const JOBS: usize = 4;
@@ -130,7 +131,17 @@ impl Drop for Podman {
 /// One container, and a call made by what joins it later.
 pub(super) fn named(setup: &Setup) -> Result<()> {
     let podman = Podman::make(setup)?;
-    let mut daemon = setup.daemon("")?;
+    let socket = std::env::temp_dir().join(format!("mcp-e2e-podman-{}", std::process::id()));
+    let mut service = podman.command();
+    service
+        .args(["system", "service", "--time", "0"])
+        .arg(format!("unix://{}", socket.display()));
+    let _service = Running::start(service.stdin(Stdio::null()).stderr(Stdio::null()))?;
+    let sockets = format!("[containers]\npodman_sockets = [{socket:?}]\n");
+    let mut daemon = setup.daemon(&sockets)?;
+    wait_for("podman's socket", setup.limit, || {
+        Ok(socket.exists().then_some(()))
+    })?;
     let port = server::start()?;
     let cid = setup.folder.join("cid");
     let mut run = podman.run("keeper", &cid);
@@ -145,6 +156,14 @@ pub(super) fn named(setup: &Setup) -> Result<()> {
     let hash = layer::sha256()?;
     for client in clients.values() {
         judge(client, &due(&id, "keeper", &hash))?;
+        // Labels are nowhere but in the engine itself.
+        judge(
+            client,
+            &[
+                ("/workload/container/labels/team", "audit"),
+                ("/workload/container/source", "runtime"),
+            ],
+        )?;
         ensure!(
             client.pointer("/workload/late") == Some(&Value::Bool(false)),
             "late: {client}"

@@ -213,7 +213,7 @@ fn docker(text: &[u8], id: &str) -> Option<Found> {
             .map(|name| name.trim_start_matches('/').to_owned()),
         image_digest: file
             .image_manifest
-            .and_then(|manifest| oci::digest(&manifest.digest))
+            .map(|manifest| manifest.digest)
             .or_else(|| file.config.image.as_deref().and_then(oci::digest)),
         image: file.config.image,
         labels: oci::labels(file.config.labels.unwrap_or_default()),

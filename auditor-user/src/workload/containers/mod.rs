@@ -4,6 +4,11 @@
 //! Bounds: [`CONTAINERS`] and [`PODS`] are remembered, the oldest go first; [`ANSWERS`] wait.
 
 mod bundle;
+mod containerd;
+mod cri;
+mod gate;
+mod grpc;
+mod http;
 mod layers;
 mod oci;
 mod path;
@@ -26,7 +31,10 @@ use auditor_core::{
 };
 
 pub(crate) use self::layers::Layers;
-use self::source::{Desk, Patience};
+use self::{
+    http::Engine,
+    source::{Desk, Patience, Source},
+};
 use crate::config;
 
 /// Containers remembered.
@@ -45,6 +53,16 @@ const DISK: Patience = Patience {
         Duration::from_secs(10),
     ],
     soon: 3,
+};
+
+/// A runtime knows what it started.
+const SOCKETS: Patience = Patience {
+    delays: &[
+        Duration::from_millis(100),
+        Duration::from_secs(1),
+        Duration::from_secs(10),
+    ],
+    soon: 1,
 };
 
 /// What is known of the containers of this host.
@@ -116,12 +134,15 @@ impl Containers {
     pub(crate) fn start(config: &config::Containers) -> io::Result<Self> {
         let (teller, answers) = sync_channel(ANSWERS);
         let bundles = bundle::Bundles::new(config.clone());
-        let desks = vec![Desk::start(
-            (0, "containers"),
-            vec![Box::new(bundles)],
-            DISK,
-            teller,
-        )?];
+        let desks = vec![
+            Desk::start(
+                (0, "containers"),
+                vec![Box::new(bundles)],
+                DISK,
+                teller.clone(),
+            )?,
+            Desk::start((1, "runtimes"), runtimes(config), SOCKETS, teller)?,
+        ];
         Ok(Self {
             desks,
             answers: Some(answers),
@@ -322,6 +343,24 @@ impl Containers {
         }
         self.pods.insert(pod.uid.clone(), pod);
     }
+}
+
+/// The runtimes' sockets.
+fn runtimes(config: &config::Containers) -> Vec<Box<dyn Source>> {
+    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    for socket in &config.containerd_sockets {
+        sources.push(Box::new(containerd::Containerd::new(socket.clone())));
+    }
+    for socket in &config.cri_sockets {
+        sources.push(Box::new(cri::Cri::new(socket.clone())));
+    }
+    for socket in &config.docker_sockets {
+        sources.push(Box::new(http::Api::new(Engine::Docker, socket.clone())));
+    }
+    for socket in &config.podman_sockets {
+        sources.push(Box::new(http::Api::new(Engine::Podman, socket.clone())));
+    }
+    sources
 }
 
 impl Query {

@@ -159,11 +159,9 @@ pub(super) fn labels(all: impl IntoIterator<Item = (String, String)>) -> Vec<(St
     kept
 }
 
-/// The digest in a reference to an image, with its algorithm.
+/// The digest in a reference to an image, with its algorithm. A digest alone is that of the image's configuration.
 pub(super) fn digest(reference: &str) -> Option<String> {
-    let digest = reference
-        .rsplit_once('@')
-        .map_or(reference, |(_, digest)| digest);
+    let (_, digest) = reference.rsplit_once('@')?;
     let hex = digest.strip_prefix("sha256:")?;
     (hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| digest.to_owned())
 }
@@ -248,7 +246,7 @@ mod tests {
     #[test]
     fn only_a_whole_digest_counts() {
         assert_eq!(digest(&format!("a/b@{SHA}")).as_deref(), Some(SHA));
-        assert_eq!(digest(SHA).as_deref(), Some(SHA));
+        assert_eq!(digest(SHA), None);
         assert_eq!(digest("a/b:1"), None);
         assert_eq!(digest("a/b@sha256:12"), None);
     }
