@@ -164,10 +164,6 @@ pub(super) fn named(setup: &Setup) -> Result<()> {
                 ("/workload/container/source", "runtime"),
             ],
         )?;
-        ensure!(
-            client.pointer("/workload/late") == Some(&Value::Bool(false)),
-            "late: {client}"
-        );
     }
     ensure!(daemon.stop(setup.limit)?.success(), "it did not end well");
     Ok(())
