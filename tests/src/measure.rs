@@ -73,7 +73,16 @@ impl Measurement {
             }
             Self::Containers { number } => {
                 let setup = engine::Setup::new(auditor, &folder.join("engine/measure"), limit)?;
-                println!("{:?}", engine::short_lives(&setup, number)?);
+                let figures = engine::short_lives(&setup, number)?;
+                println!(
+                    "{} of {} containers named, {} of them late; they lived {} ms (median), {} ms at most; {:.1} s in all",
+                    figures.named,
+                    figures.run,
+                    figures.late,
+                    figures.life.0,
+                    figures.life.1,
+                    figures.seconds
+                );
                 return Ok(());
             }
             _ => {}
