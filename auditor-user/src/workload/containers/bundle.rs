@@ -158,7 +158,7 @@ impl Source for Bundles {
         if let Some(docker) = self.of_docker(query) {
             found.get_or_insert_default().complete(Some(docker));
         }
-        found.map_or(Find::Unknown, Find::Known)
+        found.map_or(Find::Unknown, |found| Find::Known(Box::new(found)))
     }
 }
 

@@ -164,7 +164,7 @@ impl Source for Containerd {
             return Find::Unknown;
         }
         match self.ask(query) {
-            Ok(Some(found)) => Find::Known(found),
+            Ok(Some(found)) => Find::Known(Box::new(found)),
             Ok(None) | Err(Silence::Unknown) => Find::Unknown,
             Err(Silence::Unreachable) => Find::Unreachable,
         }

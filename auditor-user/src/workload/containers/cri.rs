@@ -82,7 +82,7 @@ impl Source for Cri {
         {
             Ok(Answer {
                 status: Some(status),
-            }) => Find::Known(found(id, status)),
+            }) => Find::Known(Box::new(found(id, status))),
             Ok(Answer { status: None }) | Err(Silence::Unknown) => Find::Unknown,
             Err(Silence::Unreachable) => Find::Unreachable,
         }

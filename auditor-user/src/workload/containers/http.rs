@@ -169,7 +169,7 @@ impl Source for Api {
         let found = self.inspect(id);
         self.gate.note(found.is_ok(), Instant::now());
         match found {
-            Ok(Some(found)) => Find::Known(found),
+            Ok(Some(found)) => Find::Known(Box::new(found)),
             Ok(None) => Find::Unknown,
             Err(error) => {
                 tracing::debug!(%error, socket = %self.socket.display(), "a container runtime does not answer");

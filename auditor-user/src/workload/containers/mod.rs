@@ -1,7 +1,7 @@
 //! Containers and pods: what a process runs in, found out aside as soon as its cgroup is made.
 //!
 //! The daemon asks and goes on; answers come by [`Containers::take_answers`]. What sources there are is one file each.
-//! Bounds: [`CONTAINERS`] and [`PODS`] are remembered, the oldest go first; [`ANSWERS`] wait.
+//! Bounds: [`CONTAINERS`] are remembered, the oldest go first; [`ANSWERS`] wait.
 
 mod bundle;
 mod containerd;
@@ -39,8 +39,6 @@ use crate::config;
 
 /// Containers remembered.
 const CONTAINERS: usize = 4_096;
-/// Pods remembered.
-const PODS: usize = 1_024;
 /// Answers that wait to be taken.
 const ANSWERS: usize = 1_024;
 /// What is on disk comes soon or not at all.
@@ -71,8 +69,6 @@ pub(crate) struct Containers {
     /// By the path of their cgroup.
     known: HashMap<Arc<str>, Known>,
     order: VecDeque<Arc<str>>,
-    pods: HashMap<String, Pod>,
-    pod_order: VecDeque<String>,
     desks: Vec<Desk>,
     answers: Option<Receiver<Answer>>,
     forgotten: u64,
@@ -101,18 +97,13 @@ struct Found {
 }
 
 /// What comes back from the threads.
-enum Answer {
-    /// Of a container.
-    Container {
-        /// Who answers.
-        desk: u8,
-        path: Arc<str>,
-        found: Option<Found>,
-        /// Whether more is to come in a moment.
-        is_waiting: bool,
-    },
-    /// Of a pod.
-    Pod(Pod),
+struct Answer {
+    /// Who answers.
+    desk: u8,
+    path: Arc<str>,
+    found: Option<Found>,
+    /// Whether more is to come in a moment.
+    is_waiting: bool,
 }
 
 /// One container, as far as known.
@@ -224,41 +215,12 @@ impl Containers {
             .as_ref()
             .and_then(|answers| answers.try_recv().ok())
         {
-            match answer {
-                Answer::Container {
-                    desk,
-                    path,
-                    found,
-                    is_waiting,
-                } => {
-                    let Some(known) = self.known.get_mut(&path) else {
-                        continue;
-                    };
-                    known.waiting &= !(u8::from(!is_waiting) << desk);
-                    if known.complete(found, &self.pods) {
-                        changed.push(path);
-                    }
-                }
-                Answer::Pod(pod) => {
-                    let those = self.known.iter_mut();
-                    let those = those.filter(|(_, known)| {
-                        known
-                            .found
-                            .pod
-                            .as_ref()
-                            .is_some_and(|own| own.uid == pod.uid)
-                    });
-                    for (path, known) in those {
-                        let found = Found {
-                            pod: Some(pod.clone()),
-                            ..Found::default()
-                        };
-                        if known.complete(Some(found), &self.pods) {
-                            changed.push(Arc::clone(path));
-                        }
-                    }
-                    self.remember_pod(pod);
-                }
+            let Some(known) = self.known.get_mut(&answer.path) else {
+                continue;
+            };
+            known.waiting &= !(u8::from(!answer.is_waiting) << answer.desk);
+            if known.complete(answer.found) {
+                changed.push(answer.path);
             }
         }
         changed
@@ -321,7 +283,7 @@ impl Containers {
             maker,
             runtime,
         };
-        let mut known = Known::of(found, &self.pods);
+        let mut known = Known::of(found);
         for (number, desk) in self.desks.iter().enumerate() {
             if desk.ask(query.clone()) {
                 known.waiting |= 1 << number;
@@ -331,17 +293,6 @@ impl Containers {
         }
         self.known.insert(Arc::clone(&path), known);
         self.order.push_back(path);
-    }
-
-    fn remember_pod(&mut self, pod: Pod) {
-        if !self.pods.contains_key(&pod.uid) {
-            if self.pods.len() >= PODS {
-                let oldest = self.pod_order.pop_front();
-                oldest.map(|uid| self.pods.remove(&uid));
-            }
-            self.pod_order.push_back(pod.uid.clone());
-        }
-        self.pods.insert(pod.uid.clone(), pod);
     }
 }
 
@@ -372,37 +323,26 @@ impl Query {
 }
 
 impl Known {
-    fn of(found: Found, pods: &HashMap<String, Pod>) -> Self {
+    fn of(found: Found) -> Self {
         let mut known = Self {
             found,
             waiting: 0,
             workload: Arc::default(),
             late: Arc::default(),
         };
-        known.join_pod(pods);
         known.refresh();
         known
     }
 
     /// Takes in what was found; false when that is nothing new.
-    fn complete(&mut self, found: Option<Found>, pods: &HashMap<String, Pod>) -> bool {
+    fn complete(&mut self, found: Option<Found>) -> bool {
         let before = self.found.clone();
         self.found.complete(found);
-        self.join_pod(pods);
         if before == self.found {
             return false;
         }
         self.refresh();
         true
-    }
-
-    fn join_pod(&mut self, pods: &HashMap<String, Pod>) {
-        let told = self.found.pod.as_ref().and_then(|pod| pods.get(&pod.uid));
-        let told = told.map(|pod| Found {
-            pod: Some(pod.clone()),
-            ..Found::default()
-        });
-        self.found.complete(told);
     }
 
     fn refresh(&mut self) {

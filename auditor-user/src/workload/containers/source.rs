@@ -28,7 +28,7 @@ pub(super) trait Source: Send {
 /// What a source knows.
 pub(super) enum Find {
     /// This.
-    Known(Found),
+    Known(Box<Found>),
     /// It has no such container, at least not yet.
     Unknown,
     /// It cannot be asked now.
@@ -136,7 +136,7 @@ impl Clerk {
         let mut is_reached = true;
         for source in &mut self.sources {
             match source.find(&question.query) {
-                Find::Known(known) => found.get_or_insert_default().complete(Some(known)),
+                Find::Known(known) => found.get_or_insert_default().complete(Some(*known)),
                 Find::Unknown => {}
                 Find::Unreachable => is_reached = false,
             }
@@ -150,7 +150,7 @@ impl Clerk {
         };
         let is_soon = is_reached && delay.is_some() && question.asked < self.patience.soon;
         let has_room = self.later.len() < LATER;
-        let answer = Answer::Container {
+        let answer = Answer {
             desk: self.number,
             path: question.query.path.clone(),
             found,
@@ -183,7 +183,7 @@ mod tests {
             }
             let mut found = Found::default();
             found.container.id = query.name().to_owned();
-            Find::Known(found)
+            Find::Known(Box::new(found))
         }
     }
 
@@ -207,12 +207,9 @@ mod tests {
         let desk = Desk::start((0, "test"), vec![Box::new(Slow(3))], patience, teller).unwrap();
         assert!(desk.ask(query()));
         let told: Vec<_> = answers.iter().take(3).collect();
-        let waiting = told.iter().map(|answer| match answer {
-            Answer::Container {
-                found, is_waiting, ..
-            } => (found.is_some(), *is_waiting),
-            Answer::Pod(_) => panic!("no pod was asked for"),
-        });
+        let waiting = told
+            .iter()
+            .map(|answer| (answer.found.is_some(), answer.is_waiting));
         let waiting: Vec<_> = waiting.collect();
         assert_eq!(waiting, [(false, true), (false, false), (true, false)]);
     }

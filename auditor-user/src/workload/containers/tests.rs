@@ -25,7 +25,7 @@ fn containers() -> (Containers, std::sync::mpsc::SyncSender<Answer>) {
 }
 
 fn answer(path: &Arc<str>, found: Option<Found>) -> Answer {
-    Answer::Container {
+    Answer {
         desk: 0,
         path: Arc::clone(path),
         found,
@@ -57,33 +57,6 @@ fn answers_complete_what_is_known_and_never_replace_it() {
     assert_eq!(container.name.as_deref(), Some("first"));
     assert_eq!(container.runtime.as_deref(), Some("docker"));
     assert!(containers.workload(&path, true).unwrap().is_late);
-}
-
-#[test]
-fn a_pod_is_joined_whether_it_is_told_before_or_after_its_container() {
-    let (mut containers, teller) = containers();
-    let told = |uid: &str| {
-        Answer::Pod(Pod {
-            uid: uid.to_owned(),
-            service_account: Some("builder".to_owned()),
-            source: Some("api_server"),
-            ..Pod::default()
-        })
-    };
-    let before = containers.of(&format!("/kubepods/pod{UID}/{ID}")).unwrap();
-    let other = UID.replace("0e0e", "1f1f");
-    teller.send(told(UID)).unwrap();
-    teller.send(told(&other)).unwrap();
-    assert_eq!(containers.take_answers(), [Arc::clone(&before)]);
-    let after = containers
-        .of(&format!("/kubepods/pod{other}/{ID}"))
-        .unwrap();
-    for path in [before, after] {
-        let workload = containers.workload(&path, false).unwrap();
-        let pod = workload.pod.as_ref().unwrap();
-        assert_eq!(pod.service_account.as_deref(), Some("builder"));
-        assert_eq!(pod.source, Some("api_server"));
-    }
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Place {
 /// The package that a script belongs to.
 pub(super) fn find(place: &Place, script: &Script) -> Option<Package> {
     match script {
-        Script::JavaScript { file } => npm(place, file),
+        Script::Node { file } => npm(place, file),
         Script::Python { file } => python_file(place, file),
         Script::Module { name, interpreter } => {
             let module = name.split('.').next().unwrap_or(name);

@@ -10,14 +10,14 @@ pub(super) enum Script {
     /// A module for Python, and the interpreter that looks for it.
     Module { name: String, interpreter: String },
     /// A file for Node.js, Bun or Deno.
-    JavaScript { file: String },
+    Node { file: String },
 }
 
 impl Script {
     /// In the words of the process.
     pub(super) fn shown(&self) -> String {
         match self {
-            Self::Python { file } | Self::JavaScript { file } => file.clone(),
+            Self::Python { file } | Self::Node { file } => file.clone(),
             Self::Module { name, .. } => format!("-m {name}"),
         }
     }
@@ -25,7 +25,7 @@ impl Script {
     /// The file that stands for it.
     pub(super) fn file(&self) -> &str {
         match self {
-            Self::Python { file } | Self::JavaScript { file } => file,
+            Self::Python { file } | Self::Node { file } => file,
             Self::Module { interpreter, .. } => interpreter,
         }
     }
@@ -33,7 +33,7 @@ impl Script {
     pub(super) fn module(&self) -> Option<&str> {
         match self {
             Self::Module { name, .. } => Some(name),
-            Self::Python { .. } | Self::JavaScript { .. } => None,
+            Self::Python { .. } | Self::Node { .. } => None,
         }
     }
 
@@ -115,7 +115,7 @@ fn javascript(arguments: &[String], commands: &[&str]) -> Option<Script> {
             valued if VALUED.contains(&valued) => drop(words.next()),
             _ if word.starts_with('-') => {}
             command if is_command_due && commands.contains(&command) => is_command_due = false,
-            _ => return Some(Script::JavaScript { file: word.clone() }),
+            _ => return Some(Script::Node { file: word.clone() }),
         }
     }
     None

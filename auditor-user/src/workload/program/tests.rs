@@ -90,7 +90,7 @@ fn a_script_is_named_by_the_package_that_holds_it() {
     let javascript = |file: &str| {
         found(
             &root,
-            &Script::JavaScript {
+            &Script::Node {
                 file: file.to_owned(),
             },
         )
@@ -146,7 +146,7 @@ fn a_link_of_the_root_does_not_lead_out_of_it() {
     fs::write(outside.join("package.json"), r#"{"name":"outside"}"#).unwrap();
     fs::write(outside.join("x.js"), "").unwrap();
     let _ = symlink(&outside, root.join("srv/link"));
-    let script = Script::JavaScript {
+    let script = Script::Node {
         file: "/srv/link/x.js".to_owned(),
     };
     assert_eq!(found(&root, &script), None);
