@@ -1,0 +1,102 @@
+use super::*;
+
+#[test]
+fn two_processes_of_one_pid_are_two_however_soon_one_follows_the_other() {
+    let mut table = Table::new(Time(0), Cgroups::default(), None);
+    table.read(std::process::id());
+    let (parent, _, _) = proc::read(std::process::id(), Time(0)).unwrap();
+    let header = Header {
+        tgid: parent.key.pid,
+        start: parent.key.start,
+        ..Header::default()
+    };
+    let starts = [7 * TICK + 1, 7 * TICK + 2];
+    let keys = starts.map(|start| ProcessKey {
+        pid: 4_000_000,
+        start,
+    });
+    for ProcessKey { pid, start } in keys {
+        let birth = Birth {
+            start,
+            tgid: pid,
+            ..Birth::default()
+        };
+        table.handle_fork(&header, &birth);
+    }
+    for key in keys {
+        assert_eq!(table.process(key).unwrap().key, key);
+    }
+}
+
+#[test]
+fn a_replay_never_looks_at_this_host() {
+    let mut table = Table::of_recording();
+    let (own, _, _) = proc::read(std::process::id(), Time(0)).unwrap();
+    let header = Header {
+        tgid: own.key.pid,
+        start: own.key.start,
+        ..Header::default()
+    };
+    table.ensure(&header);
+    assert_eq!(table.len(), 0);
+    assert_eq!(table.cgroup(own.key, 1, None), None);
+}
+
+#[test]
+fn a_process_that_was_read_is_the_one_that_the_kernel_side_tells_of() {
+    let mut table = Table::new(Time(0), Cgroups::default(), None);
+    table.read(std::process::id());
+    let (known, _, _) = proc::read(std::process::id(), Time(0)).unwrap();
+    let key = ProcessKey {
+        start: known.key.start + 1,
+        ..known.key
+    };
+    assert!(table.process(key).is_some());
+    assert!(
+        table
+            .process(ProcessKey {
+                start: key.start + TICK,
+                ..key
+            })
+            .is_none()
+    );
+}
+
+#[test]
+fn a_storm_of_processes_forgets_the_dead_and_then_takes_no_more_and_both_are_counted() {
+    let mut table = Table::of_recording();
+    table.set_limit(10);
+    let birth = |pid: u32| Birth {
+        tgid: pid,
+        start: u64::from(pid),
+        ..Birth::default()
+    };
+    let header = |pid: u32| Header {
+        tgid: pid,
+        start: u64::from(pid),
+        ..Header::default()
+    };
+    let exec = Exec::default();
+    table.handle_exec(&header(1), &exec, &Strings::default());
+    for pid in 2..20 {
+        table.handle_fork(&header(1), &birth(pid));
+    }
+    let refused = Lost {
+        forgotten: 0,
+        refused: 9,
+    };
+    assert_eq!((table.len(), table.lost()), (10, refused));
+    for pid in 2..7 {
+        table.handle_exit(&header(pid), Time(0));
+    }
+    for pid in 20..24 {
+        table.handle_fork(&header(1), &birth(pid));
+    }
+    let lost = Lost {
+        forgotten: 4,
+        refused: 9,
+    };
+    assert_eq!((table.len(), table.lost()), (10, lost));
+    assert!(table.process(key(&header(2))).is_none());
+    assert!(table.process(key(&header(23))).is_some());
+}
