@@ -3,7 +3,7 @@
 use std::{fs, fs::File};
 
 use auditor_core::{
-    audit::{Ancestor, Process},
+    audit::{Ancestor, Process, hide_secrets},
     key::{ProcessKey, Time},
 };
 
@@ -88,7 +88,7 @@ fn best_cgroup<'a>(hierarchies: impl Iterator<Item = (u32, &'a str)>) -> Option<
         .map(|(_, path)| path.to_owned())
 }
 
-/// Keeps the arguments that fit into [`ARGUMENTS`] bytes.
+/// Keeps the arguments that fit into [`ARGUMENTS`] bytes, without the secrets among them.
 pub(super) fn cut_arguments(arguments: Vec<String>) -> Vec<String> {
     let mut room = ARGUMENTS;
     let fits = |argument: &String| {
@@ -96,7 +96,10 @@ pub(super) fn cut_arguments(arguments: Vec<String>) -> Vec<String> {
         room = room.saturating_sub(argument.len());
         is_room
     };
-    arguments.into_iter().take_while(fits).collect()
+    hide_secrets(arguments)
+        .into_iter()
+        .take_while(fits)
+        .collect()
 }
 
 /// Ids of all processes.

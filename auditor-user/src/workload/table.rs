@@ -2,6 +2,8 @@
 //!
 //! Bound: as configured; beyond it the dead go first, oldest before newer, then nothing new is taken. Both are counted.
 
+mod entry;
+
 use std::{
     cell::Cell,
     collections::{HashMap, VecDeque},
@@ -16,6 +18,7 @@ use auditor_core::{
     tls::Obstacle,
 };
 
+use self::entry::{Asked, Entry};
 use super::{
     cgroup::Cgroups,
     containers::{Containers, Layers},
@@ -27,6 +30,8 @@ use crate::{config, tls::Knowledge};
 
 /// Nanoseconds that the dead are remembered.
 const MEMORY: u64 = 120_000_000_000;
+/// Nanoseconds that it is remembered what a process was before it ran another program.
+const PAST: u64 = 5_000_000_000;
 /// Ancestors of a process that are named.
 const LINEAGE: usize = 16;
 
@@ -36,6 +41,8 @@ pub(crate) struct Table {
     known: HashMap<ProcessKey, Entry>,
     /// The dead, in order of their end.
     dead: VecDeque<(Time, ProcessKey)>,
+    /// Those that ran another program before, in order of when that changed.
+    replaced: VecDeque<(Time, ProcessKey)>,
     cgroups: Cgroups,
     containers: Containers,
     programs: Option<Programs>,
@@ -59,31 +66,13 @@ pub(crate) struct Lost {
     pub(crate) refused: u64,
 }
 
-struct Entry {
-    process: Arc<Process>,
-    file: Option<FileId>,
-    /// The container that it is in, by the path of the container's cgroup.
-    container: Option<Arc<str>>,
-    is_dead: bool,
-    /// Whether the script that it runs is being looked for, or was.
-    program: Cell<Asked>,
-}
-
-/// How far a question has come.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Asked {
-    #[default]
-    Not,
-    Waiting,
-    Answered,
-}
-
 impl Table {
     /// An empty table. `boot` is when the host was started; without a hasher no executable is hashed.
     pub(crate) fn new(boot: Time, cgroups: Cgroups, hasher: Option<Hasher>) -> Self {
         Self {
             known: HashMap::new(),
             dead: VecDeque::new(),
+            replaced: VecDeque::new(),
             cgroups,
             containers: Containers::default(),
             programs: None,
@@ -247,7 +236,15 @@ impl Table {
                     .unwrap_or_default(),
             },
         };
+        let until = self.boot.after(header.time);
+        let past = self.find_mut(key).map(|entry| entry.leave(until));
+        if past.is_some() {
+            self.replaced.push_back((until, key));
+        }
         self.insert(process, Some(file));
+        if let Some(entry) = self.find_mut(key) {
+            entry.past = past.unwrap_or_default();
+        }
     }
 
     /// Notes an end. The process is remembered for a while.
@@ -278,6 +275,12 @@ impl Table {
             .is_some_and(|(time, _)| now.since(*time) > MEMORY)
         {
             self.forget_oldest();
+        }
+        let is_old = |(time, _): &mut (Time, ProcessKey)| now.since(*time) > PAST;
+        while let Some((until, key)) = self.replaced.pop_front_if(is_old) {
+            if let Some(entry) = self.find_mut(key) {
+                entry.past.retain(|past| past.until > until);
+            }
         }
         self.take_answers();
     }
@@ -341,13 +344,19 @@ impl Table {
         if finished.is_empty() {
             return;
         }
-        for entry in self
-            .known
-            .values_mut()
-            .filter(|entry| entry.process.exe_sha256.is_none())
-        {
-            if let Some((_, hash)) = finished.iter().find(|(file, _)| Some(*file) == entry.file) {
-                Arc::make_mut(&mut entry.process).exe_sha256 = Some(*hash);
+        let take = |process: &mut Arc<Process>, of: Option<FileId>| {
+            if process.exe_sha256.is_some() {
+                return;
+            }
+            let hash = finished.iter().find(|(file, _)| Some(*file) == of);
+            if let Some((_, hash)) = hash {
+                Arc::make_mut(process).exe_sha256 = Some(*hash);
+            }
+        };
+        for entry in self.known.values_mut() {
+            take(&mut entry.process, entry.file);
+            for past in &mut entry.past {
+                take(&mut past.process, past.file);
             }
         }
     }
@@ -460,6 +469,7 @@ impl Table {
             let mut entry = Entry {
                 process: Arc::new(process),
                 file,
+                past: Vec::new(),
                 container,
                 is_dead: false,
                 program: Cell::default(),
@@ -478,40 +488,13 @@ impl Table {
     }
 }
 
-impl Entry {
-    /// Where its program may be found.
-    fn place(&self, containers: &Containers) -> Place {
-        let container = self.container.as_deref();
-        let parent = self.process.lineage.first();
-        Place {
-            pid: self.process.key.pid,
-            parent: parent.map_or(0, |parent| parent.key.pid),
-            path: self.process.exe.clone(),
-            layers: container
-                .map(|path| containers.layers(path))
-                .unwrap_or_default(),
-        }
-    }
-
-    /// Has the process show what its container is known to be.
-    fn show_workload(&mut self, containers: &Containers) {
-        let path = self.container.as_deref();
-        let workload = path.and_then(|path| containers.workload(path, self.is_dead));
-        if workload == self.process.workload {
-            return;
-        }
-        let process = Arc::make_mut(&mut self.process);
-        let container = workload
-            .as_ref()
-            .and_then(|workload| workload.container.as_ref());
-        process.container = container.map(|container| container.id.clone());
-        process.workload = workload;
-    }
-}
-
 impl Processes for Table {
     fn process(&self, key: ProcessKey) -> Option<Arc<Process>> {
         self.find(key).map(|entry| Arc::clone(&entry.process))
+    }
+
+    fn process_at(&self, key: ProcessKey, time: Time) -> Option<Arc<Process>> {
+        self.find(key).map(|entry| Arc::clone(entry.at(time)))
     }
 
     fn is_learning(&self, key: ProcessKey) -> bool {

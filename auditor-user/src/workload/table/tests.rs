@@ -100,3 +100,31 @@ fn a_storm_of_processes_forgets_the_dead_and_then_takes_no_more_and_both_are_cou
     assert!(table.process(key(&header(2))).is_none());
     assert!(table.process(key(&header(23))).is_some());
 }
+
+#[test]
+fn a_message_of_before_names_the_program_of_before() {
+    let mut table = Table::new(Time(0), Cgroups::default(), None);
+    let key = ProcessKey {
+        pid: 4_000_000,
+        start: 1,
+    };
+    let running = |exe: &str| Process {
+        key,
+        exe: Some(exe.into()),
+        ..Process::default()
+    };
+    table.insert(running("first"), None);
+    for (exe, at) in [("second", 10), ("third", 20)] {
+        let past = table.find_mut(key).unwrap().leave(Time(at));
+        table.insert(running(exe), None);
+        table.find_mut(key).unwrap().past = past;
+        table.replaced.push_back((Time(at), key));
+    }
+    let named = |table: &Table, at| table.process_at(key, Time(at)).unwrap().exe.clone();
+    for (at, exe) in [(9, "first"), (10, "second"), (19, "second"), (20, "third")] {
+        assert_eq!(named(&table, at).as_deref(), Some(exe));
+    }
+    table.handle_idle(Time(20 + PAST + 1));
+    assert_eq!(named(&table, 9).as_deref(), Some("third"));
+    assert!(table.replaced.is_empty());
+}
