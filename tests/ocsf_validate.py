@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Validates events against OCSF 1.8.0, class api_activity.
+"""Validates events against OCSF 1.8.0: interactions as api_activity, findings as detection_finding.
 
 Reads JSON lines from the files named, or from standard input. Each event is judged with the
 profiles it names in metadata.profiles. Prints the first errors and exits 1 if there are any.
@@ -16,7 +16,7 @@ import jsonschema
 import ocsf_json_schema
 
 VERSION = "1.8.0"
-CLASS = "api_activity"
+CLASSES = {6003: "api_activity", 2004: "detection_finding"}
 
 
 @functools.cache
@@ -27,8 +27,8 @@ def source():
 
 
 @functools.cache
-def validator(profiles):
-    schema = source().get_class_schema(CLASS, list(profiles))
+def validator(name, profiles):
+    schema = source().get_class_schema(name, list(profiles))
     return jsonschema.Draft202012Validator(schema)
 
 
@@ -46,7 +46,11 @@ def errors(line):
     metadata = metadata if isinstance(metadata, dict) else {}
     if metadata.get("version") != VERSION:
         yield f"metadata.version is {metadata.get('version')!r}, not {VERSION!r}"
-    for error in validator(tuple(metadata.get("profiles", ()))).iter_errors(event):
+    name = CLASSES.get(event.get("class_uid"))
+    if name is None:
+        yield f"class_uid {event.get('class_uid')} is none of {sorted(CLASSES)}"
+        return
+    for error in validator(name, tuple(metadata.get("profiles", ()))).iter_errors(event):
         yield f"{error.json_path}: {error.message[:300]}"
     if event.get("type_uid") != event.get("class_uid", 0) * 100 + event.get("activity_id", 0):
         yield "type_uid is not class_uid * 100 + activity_id"

@@ -165,8 +165,11 @@ fn own_library(
         Ok(running.pid())
     };
     // The first call has the library looked at; the next two are from two containers.
-    call("curl-0", 0)?;
-    heard_of("libssl.so.3", daemon, limit)?;
+    wait_for("TLS of the container's library", limit, || {
+        // On a busy host it may be gone before its library is opened.
+        call("curl-0", 0)?;
+        Ok(is_heard_of("libssl.so.3", daemon).then_some(()))
+    })?;
     let made = [(call("curl-1", 1)?, "1"), (call("curl-2", 2)?, "2")];
     wait_for(
         "both calls, once each and heard at both ends",
@@ -193,11 +196,16 @@ fn own_library(
 /// Waits until the probes of a file of the containers' layer are in place.
 fn heard_of(name: &str, daemon: &Daemon, limit: Duration) -> Result<()> {
     wait_for(&format!("TLS of {name}"), limit, || {
-        let log = daemon.log();
-        let is_told = |line: &str| {
-            let is_ours = line.contains("/containers/") && line.contains(&format!("/{name} "));
-            line.contains("TLS is heard") && is_ours
-        };
-        Ok(log.lines().any(is_told).then_some(()))
+        Ok(is_heard_of(name, daemon).then_some(()))
     })
+}
+
+/// Whether it is.
+fn is_heard_of(name: &str, daemon: &Daemon) -> bool {
+    let log = daemon.log();
+    let is_told = |line: &str| {
+        let is_ours = line.contains("/containers/") && line.contains(&format!("/{name} "));
+        line.contains("TLS is heard") && is_ours
+    };
+    log.lines().any(is_told)
 }

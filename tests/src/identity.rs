@@ -71,6 +71,31 @@ pub(crate) fn check(auditor: &Path, arguments: &Arguments, limit: Duration) -> u
     failed
 }
 
+/// The findings about what this test has started, in words; `None` where there are none.
+pub(crate) fn findings(daemon: &Daemon) -> Result<Option<String>> {
+    let own = u64::from(std::process::id());
+    let is_own = |json: &Value| {
+        let evidences = json.get("evidences").and_then(Value::as_array);
+        let mut ancestors = evidences.into_iter().flatten().filter_map(|evidence| {
+            let ancestry = evidence.pointer("/process/ancestry")?;
+            ancestry.as_array()
+        });
+        ancestors.any(|list| {
+            let mut pids = list.iter().filter_map(|one| one.get("pid")?.as_u64());
+            pids.any(|pid| pid == own)
+        })
+    };
+    let events = daemon.events().all()?;
+    let total = events.len();
+    let found: Vec<String> = events
+        .into_iter()
+        .filter(|event| event.interaction.kind == "finding" && is_own(&event.json))
+        .map(|event| event.json.to_string())
+        .collect();
+    println!("{total} events without a finding that is expected");
+    Ok((!found.is_empty()).then(|| found.join("\n    ")))
+}
+
 impl Setup {
     fn start(auditor: &Path, folder: &Path, limit: Duration) -> Result<Self> {
         if folder.exists() {

@@ -164,6 +164,10 @@ fn run(arguments: &Arguments) -> Result<usize> {
             "the daemon ended with {status}:\n{}",
             daemon.log()
         );
+        if arguments.only.is_none() {
+            let name = "identity_ordinary_interactions_raise_no_finding".to_owned();
+            calls.push((name, identity::findings(daemon)?));
+        }
     }
     let mut failed = 0;
     for (session, result) in sessions.iter().zip(&results) {

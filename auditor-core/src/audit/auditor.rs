@@ -115,7 +115,8 @@ impl Auditor {
         let asked_at = interaction.request.as_ref().map(|part| part.first);
         let answered_at = interaction.response.as_ref().map(|part| part.first);
         let asker = party(asker, asked_at.or(answered_at).unwrap_or(now), world);
-        let answerer = party(answerer, answered_at.or(asked_at).unwrap_or(now), world);
+        // When it read the request is not known: it may run another program since that was written.
+        let answerer = party(answerer, answered_at.unwrap_or(now), world);
         let (client, server) = match interaction.direction {
             Direction::ClientToServer => (asker, answerer),
             Direction::ServerToClient => (answerer, asker),
@@ -202,11 +203,12 @@ impl Auditor {
                 identity: identity.clone(),
             })
         };
-        if let Some(server) = by(&event.server, &event.server_identity) {
-            self.hijacks.handle_server(&server);
-        }
         let name = interaction.session.mcp_session_id.as_ref();
         let is_telling = name.is_some_and(|name| name.len() >= SESSION_ID);
+        let session = event.session_hash.as_ref().filter(|_| is_telling);
+        if let Some(server) = by(&event.server, &event.server_identity) {
+            self.hijacks.handle_server(&server, session);
+        }
         let is_passed_on = event.hop.is_some_and(|hop| hop.previous.is_some())
             || event.chain.is_some_and(|chain| {
                 chain.basis == Basis::SameMessage && chain.certainty == Some(Certainty::Proven)
@@ -215,7 +217,7 @@ impl Auditor {
             self.hijacks.handle_client(Conduct {
                 by: client,
                 credential: event.credential.as_deref(),
-                session: event.session_hash.as_ref().filter(|_| is_telling),
+                session,
                 is_passed_on,
             });
         }

@@ -89,6 +89,8 @@ pub struct Hijacks {
     gateways: Gateways,
     credentials: Memory<Arc<str>, Use>,
     sessions: Memory<Arc<str>, Use>,
+    /// Processes that served a session: a proxy names to its own server what its client named to it.
+    served: Memory<(Arc<str>, ProcessKey), ()>,
     programs: Memory<ProcessKey, Use>,
     told: Memory<(FindingKind, Option<Arc<str>>, ProcessKey), ()>,
     found: VecDeque<Finding>,
@@ -130,24 +132,41 @@ impl Hijacks {
             }
         }
         if let Some(session) = conduct.session {
-            match self.sessions.get(session).cloned() {
-                None => self.sessions.insert(Arc::clone(session), conduct.by),
-                Some(first) if is_stranger(&first.process, &conduct.by.process) => {
-                    self.tell(
-                        FindingKind::HijackedSession,
-                        Some(session),
-                        Some(first),
-                        &conduct.by,
-                    );
-                }
-                Some(_) => {}
+            self.handle_session(session, conduct.by);
+        }
+    }
+
+    fn handle_session(&mut self, session: &Arc<str>, by: Use) {
+        let served = |process: &Process| {
+            let key = (Arc::clone(session), process.key);
+            self.served.get(&key).is_some()
+        };
+        match self.sessions.get(session).cloned() {
+            None => self.sessions.insert(Arc::clone(session), by),
+            Some(first) if !is_stranger(&first.process, &by.process) => {}
+            Some(_) if served(&by.process) => {}
+            // A proxy was told before its client.
+            Some(first) if served(&first.process) => {
+                self.sessions.insert(Arc::clone(session), by);
+            }
+            Some(first) => {
+                self.tell(
+                    FindingKind::HijackedSession,
+                    Some(session),
+                    Some(first),
+                    &by,
+                );
             }
         }
     }
 
-    /// Takes what a server did.
-    pub fn handle_server(&mut self, by: &Use) {
+    /// Takes what a server did, and the session it did it in.
+    pub fn handle_server(&mut self, by: &Use, session: Option<&Arc<str>>) {
         self.handle_program(by);
+        if let Some(session) = session {
+            let served = (Arc::clone(session), by.process.key);
+            self.served.insert(served, ());
+        }
     }
 
     /// The next finding; `None` until there is more input.
@@ -163,8 +182,19 @@ impl Hijacks {
         };
         match self.programs.get(&key).cloned() {
             None => self.programs.insert(key, by.clone()),
-            Some(first) if first.process.exe_sha256 != Some(hash) => {
-                self.tell(FindingKind::ReplacedProgram, None, Some(first), by);
+            Some(known) if known.process.exe_sha256 != Some(hash) => {
+                // Events do not come in order.
+                let (first, second) = if known.time <= by.time {
+                    (&known, by)
+                } else {
+                    (by, &known)
+                };
+                self.tell(
+                    FindingKind::ReplacedProgram,
+                    None,
+                    Some(first.clone()),
+                    second,
+                );
             }
             Some(_) => {}
         }
@@ -423,20 +453,38 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_names_the_sessions_of_its_clients_whichever_is_told_first() {
+        let session: Arc<str> = "s".into();
+        let (agent, proxy) = (process(1), process(2));
+        for proxy_first in [true, false] {
+            let mut hijacks = Hijacks::default();
+            if proxy_first {
+                names(&mut hijacks, proxy.clone(), &session);
+            }
+            hijacks.handle_server(&by(proxy.clone()), Some(&session));
+            names(&mut hijacks, agent.clone(), &session);
+            names(&mut hijacks, proxy.clone(), &session);
+            assert!(found(&mut hijacks).is_empty());
+            names(&mut hijacks, process(3), &session);
+            assert_eq!(found(&mut hijacks), [FindingKind::HijackedSession]);
+        }
+    }
+
+    #[test]
     fn a_process_that_runs_another_program_is_told() {
         let mut hijacks = Hijacks::default();
-        hijacks.handle_server(&by(process(1)));
+        hijacks.handle_server(&by(process(1)), None);
         let unknown = Process {
             exe_sha256: None,
             ..process(1)
         };
-        hijacks.handle_server(&by(unknown));
+        hijacks.handle_server(&by(unknown), None);
         assert!(found(&mut hijacks).is_empty());
         let other = Process {
             exe_sha256: Some([9; 32]),
             ..process(1)
         };
-        hijacks.handle_server(&by(other));
+        hijacks.handle_server(&by(other), None);
         assert_eq!(found(&mut hijacks), [FindingKind::ReplacedProgram]);
     }
 

@@ -27,6 +27,8 @@ const SHORT: i64 = 100;
 /// An engine whose files are in a test's folder.
 pub(super) struct Podman {
     folder: PathBuf,
+    /// What a restart may remove. Podman refuses a path of over 50 characters here.
+    state: PathBuf,
 }
 
 impl Podman {
@@ -34,6 +36,7 @@ impl Podman {
     pub(super) fn make(setup: &Setup) -> Result<Self> {
         let podman = Self {
             folder: setup.folder.clone(),
+            state: PathBuf::from(format!("/run/auditor-e2e-{}", std::process::id())),
         };
         let (root, archive) = (setup.folder.join("root"), setup.folder.join("root.tar"));
         layer::make(&root)?;
@@ -58,7 +61,7 @@ impl Podman {
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new("podman");
         command.arg("--root").arg(self.folder.join("storage"));
-        command.arg("--runroot").arg(self.folder.join("run"));
+        command.arg("--runroot").arg(&self.state);
         command.args([
             "--cgroup-manager",
             "cgroupfs",
@@ -125,6 +128,7 @@ impl Drop for Podman {
             .arg(storage)
             .stderr(std::process::Stdio::null())
             .status();
+        let _ = fs::remove_dir_all(&self.state);
     }
 }
 
