@@ -1,7 +1,7 @@
 //! Why a TLS connection may carry MCP: who is at its ends, where it goes to, what it asks for.
 //!
-//! Proves nothing; the event names the basis. Bounds: [`SPEAKERS`] processes and [`SERVERS`] addresses that were heard
-//! speaking MCP; beyond either the oldest is forgotten.
+//! Proves nothing; the event names the basis. Bounds: [`SPEAKERS`] processes that were heard speaking MCP, as many that
+//! were heard through TLS, and [`SERVERS`] addresses; beyond any the oldest is forgotten.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -73,6 +73,7 @@ pub(super) struct Known {
     hints: Hints,
     speakers: Recent<ProcessKey>,
     servers: Recent<(IpAddr, u16)>,
+    heard: Recent<ProcessKey>,
 }
 
 impl Known {
@@ -91,6 +92,16 @@ impl Known {
     /// Notes that MCP was spoken with a server; true when that is new.
     pub(super) fn note_server(&mut self, address: SocketAddr) -> bool {
         self.servers.insert(server(address), SERVERS)
+    }
+
+    /// Notes that a process was heard through TLS.
+    pub(super) fn note_heard(&mut self, process: ProcessKey) {
+        self.heard.insert(process, SPEAKERS);
+    }
+
+    /// Whether a process was heard through TLS.
+    pub(super) fn is_heard(&self, process: ProcessKey) -> bool {
+        self.heard.set.contains(&process)
     }
 
     /// Why a connection may carry MCP, by the processes at its ends.

@@ -170,10 +170,8 @@ impl Watch {
         process: ProcessKey,
         time: Time,
     ) {
-        if let Some(id) = self.by_stream.get(&(stream ^ LAYER)) {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.settle();
-            }
+        self.known.note_heard(process);
+        if self.is_connection(stream) {
             return;
         }
         if is_unbound
@@ -198,7 +196,18 @@ impl Watch {
     /// Notes that a session was bound to its connection.
     pub(crate) fn handle_bind(&mut self, before: u64, stream: u64) {
         self.unbound.retain(|(known, ..)| *known != before);
-        self.handle_plaintext(stream, false, ProcessKey::default(), Time(0));
+        self.is_connection(stream);
+    }
+
+    /// Settles the connection whose plaintext this stream is; false where that is not known.
+    fn is_connection(&mut self, stream: u64) -> bool {
+        let Some(id) = self.by_stream.get(&(stream ^ LAYER)) else {
+            return false;
+        };
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.settle();
+        }
+        true
     }
 
     /// Notes that processes were heard speaking MCP, and with which server.
@@ -409,9 +418,24 @@ impl Watch {
             };
             obstacles = obstacles.map(|obstacle| obstacle.map(|_| lost.clone()));
         }
+        if sight.moved == Moved::Unknown && self.is_unused(connection, &obstacles) {
+            return self.settle(id);
+        }
         let unheard = connection.unheard(id, sight, basis, obstacles);
         self.settle(id);
         self.report(unheard, now);
+    }
+
+    /// Whether its programs are heard on other connections, so that on this one nothing was said.
+    fn is_unused(&self, connection: &Connection, obstacles: &[Option<Obstacle>; 2]) -> bool {
+        let mut ends = connection.ends.iter().zip(obstacles);
+        let is_heard = |(actor, obstacle): (&Option<Actor>, &Option<Obstacle>)| {
+            let reason = obstacle.as_ref().map(|obstacle| obstacle.reason);
+            actor.is_none_or(|actor| {
+                reason == Some(Reason::NothingHeard) && self.known.is_heard(actor.process)
+            })
+        };
+        connection.ends.iter().any(Option::is_some) && ends.all(is_heard)
     }
 
     /// A session of one of its processes that was heard since and belongs to no other connection.

@@ -21,11 +21,12 @@ use crate::{
 const SECOND: u64 = 1_000_000_000;
 const START: Time = Time(1_800_000_000_000_000_000);
 
-/// Processes with these command lines, whose TLS is Java's; `None` while that is being found out.
+/// Processes with these command lines, whose TLS is Java's unless said otherwise; `None` while that is being found out.
 #[derive(Default)]
 struct Host {
     lines: HashMap<u32, &'static str>,
     is_learning: RefCell<bool>,
+    reason: Option<Reason>,
 }
 
 impl Processes for Host {
@@ -41,7 +42,7 @@ impl Processes for Host {
     fn tls_obstacle(&self, _process: ProcessKey, begun: Time) -> Option<Obstacle> {
         assert!(begun >= START);
         (!*self.is_learning.borrow()).then(|| Obstacle {
-            reason: Reason::JavaJsse,
+            reason: self.reason.unwrap_or(Reason::JavaJsse),
             ..Obstacle::default()
         })
     }
@@ -218,6 +219,28 @@ fn a_handshake_without_a_request_is_not_told_until_one_follows() {
     let request = [record(23, &[0; 53]), record(23, &[0; 200])].concat();
     play.chunk(1, 7, Side::A, hello.len() as u64, &request);
     assert_eq!(play.pass(SECOND).len(), 1);
+}
+
+#[test]
+fn a_connection_on_which_nothing_is_seen_to_move_is_unused_where_its_program_is_heard_on_others() {
+    for (reason, is_heard, told) in [
+        (Reason::NothingHeard, true, 0),
+        (Reason::NothingHeard, false, 1),
+        (Reason::NotProbedYet, true, 1),
+    ] {
+        let mut play = Play::new(&[(7, "mcp")]);
+        play.host.reason = Some(reason);
+        if is_heard {
+            play.watch
+                .handle_plaintext(98 ^ LAYER, false, process(7), play.now);
+        }
+        let hello = hello_record(CLIENT_HELLO, &client_hello(&[]));
+        play.chunk(1, 7, Side::A, 0, &hello);
+        // So long that what comes behind it is not seen.
+        let long = record(22, &[0; 2000]);
+        play.chunk(1, 7, Side::A, hello.len() as u64, &long);
+        assert_eq!(play.pass(SECOND).len(), told, "{reason:?} {is_heard}");
+    }
 }
 
 #[test]
