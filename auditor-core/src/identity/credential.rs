@@ -123,6 +123,33 @@ fn token(scheme: Scheme, text: &str) -> Option<Value> {
     payload.is_object().then_some(payload)
 }
 
+/// Any bytes as a header's value, and as a token's payload: for the fuzz target. Not part of the product.
+pub fn fuzz_credential(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut credentials = Credentials::default();
+    let mut hashed = 0;
+    let mut read = || {
+        credentials.read(&Secret::new(&*text), Time(0), |secret| {
+            assert!(text.contains(secret));
+            hashed += 1;
+            "h".into()
+        })
+    };
+    assert_eq!(read(), read());
+    assert_eq!(hashed, 1);
+    if let Ok(payload) = serde_json::from_slice(input) {
+        let claims = Claims::of(&payload);
+        let texts = [claims.issuer, claims.subject, claims.client_id];
+        let lists = [claims.audience, claims.scopes, claims.actors];
+        assert!(lists.iter().all(|list| list.len() <= 8));
+        let mut texts = texts
+            .into_iter()
+            .flatten()
+            .chain(lists.into_iter().flatten());
+        assert!(texts.all(|text| text.len() <= 512));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
@@ -220,6 +247,21 @@ mod tests {
         let mut verdict = |now| credentials.read(&secret, now, |_| "h".into()).verdict;
         assert_eq!(verdict(NOW), Verdict::Valid);
         assert_eq!(verdict(NOW.after(200 * SECOND)), Verdict::Expired);
+    }
+
+    #[test]
+    fn any_bytes_are_read_within_the_bounds() {
+        let token = signed("k1", payload());
+        for input in [
+            format!("Bearer {token}"),
+            format!("Bearer {}", &token[..token.len() / 2]),
+            json!({"sub": "x".repeat(600), "aud": vec!["a"; 20], "scope": "a ".repeat(30)})
+                .to_string(),
+            "Bearer ..".into(),
+            "\u{fffd}".into(),
+        ] {
+            fuzz_credential(input.as_bytes());
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod hijack;
 mod verify;
 
 pub use claims::{Claims, GitHub, Kubernetes};
+#[doc(hidden)]
+pub use credential::fuzz_credential;
 pub use credential::{Credential, Credentials, Scheme};
 pub use grade::{Assurance, Identity, Method};
 pub use hijack::{Conduct, Finding, FindingKind, Gateways, Hijacks, Use};
