@@ -37,4 +37,4 @@ pub const SESSIONS: u32 = 16_384;
 pub const LIBRARIES: u32 = 4_096;
 
 /// Programs that may be at work on one processor at once: a tracepoint's, and those of preempted user probes.
-pub const SLOTS: u32 = 4;
+pub const SLOTS: u32 = 16;
