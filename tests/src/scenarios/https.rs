@@ -41,6 +41,7 @@ pub(super) fn all() -> Vec<Session> {
     let mut sessions = direct();
     sessions.extend(otherwise());
     sessions.extend(fronted());
+    sessions.extend(sizes());
     sessions
 }
 
@@ -95,6 +96,33 @@ fn otherwise() -> Vec<Session> {
             // httpcore 1.0 may sleep through a window update that another stream's reader took: no upload may need one.
             session.scenario = EXAMPLE.replace("LARGE", &"x".repeat(WITHIN_WINDOW));
         }
+        session
+    })
+    .into()
+}
+
+/// Arguments and answers of 1 B to 1 MiB, through each TLS stack as client and as server.
+fn sizes() -> Vec<Session> {
+    use Sdk::{Bun1, Deno1, Go, Python1, Rust, RustRing, TypeScript1};
+    const SIZES: [usize; 8] = [1, 100, 4_000, 16_384, 65_536, 100_000, 300_000, 1 << 20];
+    let calls = SIZES.map(|size| {
+        let text = "x".repeat(size);
+        format!(r#"{{"do": "call_tool", "name": "echo", "arguments": {{"text": "{text}"}}}}"#)
+    });
+    let scenario = format!("[{}]", calls.join(", "));
+    [
+        (Python1, TypeScript1),
+        (TypeScript1, Go),
+        (Go, Rust),
+        (Rust, RustRing),
+        (RustRing, Python1),
+        (Bun1, Deno1),
+        (Deno1, Bun1),
+    ]
+    .map(|(client, server)| {
+        let called = "https_in_many_sizes";
+        let mut session = over_tls(client, "legacy", server, Transport::Http, called);
+        session.scenario.clone_from(&scenario);
         session
     })
     .into()
