@@ -7,6 +7,7 @@
 //! Decrypts nothing. Looks at the first [`opening::WINDOW`] bytes of each direction; further bounds are in [`Watch`].
 
 mod basis;
+mod connection;
 mod hello;
 mod obstacle;
 mod opening;
@@ -16,7 +17,8 @@ mod watch;
 mod watch_tests;
 
 pub use basis::{Basis, Hints, hints_at_mcp};
+pub(crate) use connection::Place;
 pub use obstacle::{Obstacle, Reason};
 pub use opening::fuzz_opening;
 pub use unheard::{Moved, Unheard};
-pub(crate) use watch::{Place, Watch};
+pub(crate) use watch::Watch;

@@ -13,15 +13,15 @@ use auditor_common::record::LAYER;
 
 use super::{
     basis::{Basis, Hints, Known},
-    hello::CLIENT_HELLO,
+    connection::{Connection, Place, Sight, address},
     obstacle::{Obstacle, Reason},
-    opening::{self, Opening, Shown},
+    opening,
     unheard::{Moved, Unheard},
 };
 use crate::{
     Processes,
     key::{Actor, ChannelId, ProcessKey, Side, Time},
-    stream::{Chunk, Content, Socket},
+    stream::{Chunk, Content},
 };
 
 /// Connections followed.
@@ -40,19 +40,6 @@ const LEARNING: u64 = 2_000_000_000;
 const AGAIN: u64 = 100_000_000;
 /// Nanoseconds in which connections of one process to one server make one event.
 pub(super) const WINDOW: u64 = 60_000_000_000;
-
-/// Where a chunk was seen.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place {
-    /// The connection's addresses.
-    pub(crate) socket: Option<Socket>,
-    /// Keys of its streams, by the sender's side.
-    pub(crate) streams: [Option<u64>; 2],
-    /// Who wrote it.
-    pub(crate) writer: Option<Actor>,
-    /// Who read it.
-    pub(crate) reader: Option<Actor>,
-}
 
 /// Follows TLS connections.
 #[derive(Debug, Default)]
@@ -75,22 +62,6 @@ pub(crate) struct Watch {
     ready: VecDeque<Unheard>,
 }
 
-#[derive(Debug)]
-struct Connection {
-    place: Place,
-    begun: Time,
-    /// When it was told of.
-    told: Time,
-    openings: [Opening; 2],
-    ends: [Option<Actor>; 2],
-    /// Bit per side: its process is being looked at.
-    asked: u8,
-    /// When it will be looked at.
-    due: Option<Time>,
-    /// Heard or reported: nothing more is to be done.
-    is_settled: bool,
-}
-
 /// What connections have in common that are told together.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Alike {
@@ -102,16 +73,6 @@ struct Alike {
 struct Window {
     /// The last of those that were not told, with their number.
     held: Option<Unheard>,
-}
-
-/// What is read off a connection's beginning.
-struct Sight {
-    client_side: Side,
-    has_handshake: bool,
-    server_name: Option<String>,
-    protocols: Vec<String>,
-    version: Option<u16>,
-    moved: Moved,
 }
 
 impl Watch {
@@ -488,110 +449,5 @@ impl Watch {
         }
         self.windows.insert(alike, Window::default());
         self.windows_due.push_back((now.after(WINDOW), alike));
-    }
-}
-
-impl Connection {
-    fn new(begun: Time, told: Time) -> Self {
-        Self {
-            place: Place::default(),
-            begun,
-            told,
-            openings: [Opening::default(), Opening::default()],
-            ends: [None; 2],
-            asked: 0,
-            due: None,
-            is_settled: false,
-        }
-    }
-
-    fn settle(&mut self) {
-        self.is_settled = true;
-        self.openings.iter_mut().for_each(Opening::close);
-    }
-
-    fn address(&self, side: Side) -> Option<SocketAddr> {
-        self.place
-            .socket
-            .as_ref()
-            .map(|socket| address(socket, side))
-    }
-
-    /// What its beginning shows.
-    fn sight(&self) -> Sight {
-        let shown = [self.openings[0].shown(), self.openings[1].shown()];
-        let has_hello = |side: Side, wanted| matches!(&shown[side.index()].hello, Some((kind, _)) if *kind == wanted);
-        let sides = [Side::A, Side::B];
-        let by_client = sides
-            .into_iter()
-            .find(|side| has_hello(*side, CLIENT_HELLO));
-        let by_server = sides
-            .into_iter()
-            .find(|side| shown[side.index()].hello.is_some() && !has_hello(*side, CLIENT_HELLO));
-        let client = by_client.or(by_server.map(Side::other));
-        let client_side = client.unwrap_or_else(|| self.likely_client());
-        let of = |side: Side| -> &Shown { &shown[side.index()] };
-        let hello = |side| of(side).hello.as_ref().map(|(_, hello)| hello);
-        let version = hello(client_side.other()).and_then(|hello| hello.version);
-        let moved = match client {
-            Some(client) => of(client).moved(version),
-            None => Moved::Yes,
-        };
-        Sight {
-            client_side,
-            has_handshake: client.is_some(),
-            server_name: hello(client_side).and_then(|hello| hello.server_name.clone()),
-            protocols: hello(client_side)
-                .map(|hello| hello.protocols.clone())
-                .unwrap_or_default(),
-            version,
-            moved,
-        }
-    }
-
-    /// The side with the higher port, for clients take theirs from the upper range.
-    fn likely_client(&self) -> Side {
-        match self.place.socket {
-            Some(socket) if socket.b.port() > socket.a.port() => Side::B,
-            _ => Side::A,
-        }
-    }
-
-    fn unheard(
-        &self,
-        id: ChannelId,
-        sight: Sight,
-        basis: Vec<Basis>,
-        obstacles: [Option<Obstacle>; 2],
-    ) -> Unheard {
-        let [a, b] = obstacles;
-        let (client_obstacle, server_obstacle) = match sight.client_side {
-            Side::A => (a, b),
-            Side::B => (b, a),
-        };
-        Unheard {
-            channel: id,
-            socket: self.place.socket,
-            begun: self.begun,
-            client_side: sight.client_side,
-            has_handshake: sight.has_handshake,
-            client: self.ends[sight.client_side.index()],
-            server: self.ends[sight.client_side.other().index()],
-            server_name: sight.server_name,
-            protocols: sight.protocols,
-            version: sight.version,
-            basis,
-            client_obstacle,
-            server_obstacle,
-            moved: sight.moved,
-            connections: 1,
-        }
-    }
-}
-
-fn address(socket: &Socket, side: Side) -> SocketAddr {
-    match side {
-        Side::A => socket.a,
-        Side::B => socket.b,
     }
 }

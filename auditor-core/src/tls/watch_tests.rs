@@ -7,9 +7,10 @@ use bytes::Bytes;
 
 use super::{
     Basis, Hints, Moved, Obstacle, Reason, Unheard,
+    connection::Place,
     hello::{CLIENT_HELLO, SERVER_HELLO, client_hello, name_extension, server_hello},
     opening::{hello_record, record},
-    watch::{Place, WINDOW, Watch},
+    watch::{WINDOW, Watch},
 };
 use crate::{
     Processes,
