@@ -72,8 +72,10 @@ fn sessions(python: &Path) -> Result<()> {
 /// Starts the auditor and waits until it is ready.
 fn start(auditor: &Path, arguments: &[String]) -> Result<Child> {
     let fixed = ["run", "--events", "-", "--format", "pretty", "--data-dir"];
-    let mut auditor = as_root(path_text(auditor)?, fixed);
+    // What it says of each library would stand between the events. Sudo drops the environment.
+    let mut auditor = as_root("env", ["RUST_LOG=warn", path_text(auditor)?]);
     auditor
+        .args(fixed)
         .arg(data_folder())
         .args(arguments)
         .stderr(Stdio::piped());

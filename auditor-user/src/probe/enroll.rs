@@ -511,7 +511,7 @@ fn report(path: &str, library: &Library, probes: usize) {
                 version,
                 probes,
                 past,
-                "TLS is heard, but for what passes these functions"
+                "TLS is heard, except what passes the functions in `past`"
             );
         }
         State::NoWay(error) => {
