@@ -86,6 +86,11 @@ impl Settle {
             }
         }
         self.looked = now;
+        self.release_learnt(now, world);
+    }
+
+    /// Lets go those of whose processes enough is known by now, up to the first of whom it is not.
+    fn release_learnt(&mut self, now: Time, world: &impl World) {
         let is_over =
             |(due, interaction): &mut (Time, _)| *due <= now || !is_learning(interaction, world);
         while let Some((_, interaction)) = self.learning.pop_front_if(is_over) {
@@ -136,6 +141,8 @@ impl Settle {
 
     /// Takes an interaction that waits for no witness.
     fn learn(&mut self, interaction: Interaction, now: Time, world: &impl World) {
+        // What was said before is to be told before.
+        self.release_learnt(now, world);
         if !is_learning(&interaction, world) {
             self.ready.push_back(interaction);
             return;
@@ -184,6 +191,7 @@ mod tests {
     use crate::{
         audit::{Process, Seen, tests::call},
         key::{Actor, ChannelId, ProcessKey, Side},
+        mcp::InteractionId,
         stream::Channel,
     };
 
@@ -236,6 +244,22 @@ mod tests {
         assert!(settle.poll().is_none());
         settle.handle_timeout(due, &world);
         assert!(settle.poll().is_some());
+    }
+
+    #[test]
+    fn what_need_not_be_learnt_does_not_overtake_what_has_been() {
+        let (mut settle, world) = (Settle::default(), Fake::default());
+        world.reader.set(Some(Actor::default()));
+        world.is_learning.set(true);
+        settle.push(call(), Time(0), &world);
+        world.is_learning.set(false);
+        let second = Interaction {
+            id: InteractionId(4),
+            ..call()
+        };
+        settle.push(second, Time(1), &world);
+        let told = [settle.poll(), settle.poll()].map(|told| told.unwrap().id.0);
+        assert_eq!(told, [3, 4]);
     }
 
     #[test]
