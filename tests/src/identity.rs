@@ -35,7 +35,8 @@ const TESTS: [Test; 4] = [
 struct Setup {
     daemon: Daemon,
     folder: PathBuf,
-    server: Running,
+    /// Runs as long as the tests.
+    _server: Running,
     url: String,
     limit: Duration,
 }
@@ -92,7 +93,7 @@ pub(crate) fn findings(daemon: &Daemon) -> Result<Option<String>> {
         .filter(|event| event.interaction.kind == "finding" && is_own(&event.json))
         .map(|event| event.json.to_string())
         .collect();
-    println!("{total} events without a finding that is expected");
+    println!("{total} events, {} findings", found.len());
     Ok((!found.is_empty()).then(|| found.join("\n    ")))
 }
 
@@ -124,7 +125,7 @@ impl Setup {
         Ok(Self {
             daemon,
             folder,
-            server,
+            _server: server,
             url: format!("http://127.0.0.1:{port}/mcp"),
             limit,
         })
@@ -262,7 +263,6 @@ fn hijacked_session(setup: &Setup) -> Result<()> {
         !finding.to_string().contains(&session),
         "the session's id is in the finding"
     );
-    ensure!(setup.server.pid() != client.pid(), "one process");
     Ok(())
 }
 
