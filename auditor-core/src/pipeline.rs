@@ -13,7 +13,7 @@ use auditor_common::record::{flag, object};
 
 use crate::{
     audit::{AuditEvent, Auditor, FindingEvent, Party, Process, Seen, Settings, World},
-    identity::{Gateways, Issuers},
+    identity::{Gateways, Issuers, Keys},
     key::{ChannelId, ProcessKey, Side, Time},
     mcp::{self, Kind, Sessions},
     record::{Header, Record},
@@ -238,6 +238,17 @@ impl Pipeline {
     pub fn set_identities(&mut self, issuers: Issuers, gateways: Gateways) {
         self.auditor.set_issuers(issuers);
         self.auditor.set_gateways(gateways);
+    }
+
+    /// Takes the keys of an issuer, by its place among them.
+    pub fn set_keys(&mut self, issuer: usize, keys: Keys) {
+        self.auditor.set_keys(issuer, keys);
+    }
+
+    /// The next issuer of which a token named a key that is not known, by its place: its keys may have changed.
+    #[must_use]
+    pub fn poll_wanted_keys(&mut self) -> Option<usize> {
+        self.auditor.poll_wanted_keys()
     }
 
     /// The next process of which is to be found out soon which TLS libraries it has: see

@@ -42,6 +42,7 @@ impl World for Known {
                 container: (key.pid == 20).then(|| "0123456789ab".to_owned()),
                 workload: (key.pid == 20).then(|| Arc::new(workload())),
                 program: None,
+                attestation: None,
                 lineage: lineage.collect(),
             })
         })

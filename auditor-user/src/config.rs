@@ -1,5 +1,7 @@
 //! The configuration file: TOML, every key optional, unknown keys refused by name.
 
+mod identity;
+
 use std::{
     fs,
     net::SocketAddr,
@@ -7,11 +9,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use auditor_core::{
-    identity::{Gateways, Issuer, Issuers},
-    tls::Hints,
-};
+use auditor_core::tls::Hints;
 use serde::Deserialize;
+
+pub(crate) use self::identity::{Identity, KeySource, Spire};
+
+/// Where the configuration is unless told otherwise.
+const CONFIG: &str = "/etc/mcp-auditor/config.toml";
 
 /// Everything that can be configured. `docs/config.example.toml` explains each key.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
@@ -31,56 +35,6 @@ pub(crate) struct Config {
     pub(crate) identity: Identity,
     /// Where container runtimes keep what they know.
     pub(crate) containers: Containers,
-}
-
-/// What identities are proven by, and who may use other people's credentials.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Identity {
-    /// Issuers whose tokens are verified.
-    pub(crate) issuers: Vec<TokenIssuer>,
-    /// Executables that pass on what their clients gave them.
-    pub(crate) gateway_executables: Vec<String>,
-    /// Images of such programs, without a tag.
-    pub(crate) gateway_images: Vec<String>,
-}
-
-/// An issuer of JSON Web Tokens.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TokenIssuer {
-    /// `iss` of its tokens.
-    issuer: String,
-    /// The file with its JSON Web Key Set.
-    keys: PathBuf,
-    /// The audiences its tokens must be for; empty: any.
-    #[serde(default)]
-    audience: Vec<String>,
-}
-
-impl Identity {
-    /// Reads the keys of all issuers.
-    ///
-    /// # Errors
-    /// When a file cannot be read, or holds no keys.
-    pub(crate) fn issuers(&self) -> Result<Issuers> {
-        let issuers = self.issuers.iter().map(|issuer| {
-            let path = issuer.keys.display();
-            let keys = fs::read_to_string(&issuer.keys)
-                .with_context(|| format!("cannot read {path}, the keys of {}", issuer.issuer))?;
-            Issuer::new(&issuer.issuer, issuer.audience.clone(), &keys)
-                .with_context(|| format!("cannot use {path}"))
-        });
-        issuers.collect::<Result<Vec<_>>>().map(Issuers::new)
-    }
-
-    /// Who may use other people's credentials.
-    pub(crate) fn gateways(&self) -> Gateways {
-        Gateways {
-            executables: self.gateway_executables.clone(),
-            images: self.gateway_images.clone(),
-        }
-    }
 }
 
 /// Folders and sockets of container runtimes.
@@ -163,14 +117,20 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a file.
+    /// Reads the file of this path, or else the one at the usual place, if there is one. Gives its text, too.
     ///
     /// # Errors
     /// When it cannot be read, has an unknown key, or a value that cannot be.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: Option<&Path>) -> Result<(Self, String)> {
+        let usual = Path::new(CONFIG);
+        let Some(path) = path.or_else(|| usual.exists().then_some(usual)) else {
+            return Ok((Self::default(), String::new()));
+        };
         let text = fs::read_to_string(path)
             .with_context(|| format!("cannot read configuration {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("configuration {}", path.display()))
+        let config =
+            Self::parse(&text).with_context(|| format!("configuration {}", path.display()))?;
+        Ok((config, text))
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -193,6 +153,7 @@ impl Config {
         {
             bail!("metrics must be a loopback address such as 127.0.0.1:9464");
         }
+        config.identity.check()?;
         Ok(config)
     }
 }
@@ -214,7 +175,8 @@ mod tests {
         let all = Config::parse(&all).unwrap();
         assert!(all.metrics.is_some());
         assert!(!all.mcp.server_names.is_empty() && !all.mcp.server_ports.is_empty());
-        assert!(!all.identity.issuers.is_empty() && !all.identity.gateway_images.is_empty());
+        assert_eq!(all.identity.issuers.len(), 3);
+        assert!(all.identity.spire.is_some() && !all.identity.gateway_images.is_empty());
     }
 
     #[test]

@@ -23,11 +23,12 @@ use crate::{
     config::Config,
     coverage::Coverage,
     host,
+    identity::{ConfigFile, Identities},
     metrics::{self, Metrics},
     output::Output,
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
     tls::{FileKey, Knowledge},
-    workload::{Cgroups, Containers, Hasher, Lost, Programs, Table},
+    workload::{Cgroups, Containers, Hasher, Lost, Programs, Spire, Table},
 };
 
 /// How often counters are read and what is old is forgotten.
@@ -43,6 +44,8 @@ pub(crate) struct Options {
     pub(crate) config: Config,
     /// Issuers whose tokens are verified.
     pub(crate) issuers: Issuers,
+    /// The file that the configuration is of.
+    pub(crate) file: ConfigFile,
     /// How much of messages leaves.
     pub(crate) level: Level,
     /// Where to record what the kernel delivers.
@@ -78,6 +81,8 @@ struct Daemon {
     coverage: Coverage,
     /// None in a replay.
     enrolment: Option<Enrolment>,
+    /// None in a replay.
+    identities: Option<Identities>,
     data_dir: Option<PathBuf>,
     /// All that happened before was taken: nanoseconds since boot.
     reached: u64,
@@ -124,6 +129,9 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     table.set_limit(options.config.processes);
     let containers = Containers::start(&options.config.containers);
     table.set_containers(containers.context("cannot start the thread that learns of containers")?);
+    if let Some(spire) = &options.config.identity.spire {
+        table.set_spire(Spire::start(spire).context("cannot start the thread that asks SPIRE")?);
+    }
     let programs = Programs::start().context("cannot start the thread that looks for packages")?;
     table.set_programs(programs);
     table.fill();
@@ -136,6 +144,12 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         .transpose()?;
     let mut daemon = Daemon::new(&options, table, clock, output, recording);
     daemon.enrolment = Some(enrolment);
+    daemon.identities = Some(Identities::start(
+        &options.config,
+        options.file.clone(),
+        options.data_dir.clone(),
+        &mut daemon.pipeline,
+    )?);
     daemon.record_processes()?;
     let (counters, registry) = Metrics::registered();
     if let Some(address) = options.config.metrics {
@@ -143,6 +157,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     }
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stop = sleep(options.duration.unwrap_or(Duration::MAX));
@@ -157,6 +172,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = &mut stop => break,
+            _ = hangup.recv() => daemon.reload(),
             batch = capture.batches.recv() => match batch {
                 Some(batch) => daemon.handle_batch(&batch, &mut kernel),
                 None => anyhow::bail!("the capture thread is gone"),
@@ -254,6 +270,7 @@ impl Daemon {
             recording,
             coverage: Coverage::default(),
             enrolment: None,
+            identities: None,
             data_dir: options.data_dir.clone(),
             reached: 0,
             is_asked: false,
@@ -376,6 +393,9 @@ impl Daemon {
     fn handle_timeout(&mut self) {
         let now = self.clock.time(self.reached);
         self.table.take_answers();
+        if let Some(identities) = &mut self.identities {
+            identities.serve(&mut self.pipeline);
+        }
         if let Some(tls) = self.table.tls() {
             while let Some(process) = self.pipeline.poll_question() {
                 tls.ask(process);
@@ -478,6 +498,12 @@ impl Daemon {
         }
         if is_written && let Err(error) = self.output.flush() {
             self.note_failure(&error);
+        }
+    }
+
+    fn reload(&mut self) {
+        if let Some(identities) = &mut self.identities {
+            identities.reload(&mut self.pipeline);
         }
     }
 

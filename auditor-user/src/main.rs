@@ -6,6 +6,7 @@ mod config;
 mod coverage;
 mod daemon;
 mod host;
+mod identity;
 mod metrics;
 mod output;
 mod probe;

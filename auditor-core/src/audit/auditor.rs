@@ -18,7 +18,7 @@ use super::{
     world::{Seen, World},
 };
 use crate::{
-    identity::{Conduct, Credential, Credentials, Gateways, Hijacks, Identity, Issuers, Use},
+    identity::{Conduct, Credential, Credentials, Gateways, Hijacks, Identity, Issuers, Keys, Use},
     key::{Actor, Time},
     mcp::{Direction, Interaction, Kind, Part, Peer, Progress, Stage},
     stream::{Channel, ChannelKind},
@@ -59,6 +59,17 @@ impl Auditor {
     /// Takes the issuers whose tokens can be proven.
     pub fn set_issuers(&mut self, issuers: Issuers) {
         self.credentials.set_issuers(issuers);
+    }
+
+    /// Takes the keys of an issuer, by its place among them.
+    pub fn set_keys(&mut self, issuer: usize, keys: Keys) {
+        self.credentials.set_keys(issuer, keys);
+    }
+
+    /// The next issuer of which a token named a key that is not known, by its place.
+    #[must_use]
+    pub fn poll_wanted_keys(&mut self) -> Option<usize> {
+        self.credentials.poll_wanted_keys()
     }
 
     /// Takes the programs that may use what their clients gave them.

@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::workload::{Program, Workload};
 use crate::{
+    identity::Attestation,
     key::{Actor, ChannelId, ProcessKey, Side, Time},
     stream::Channel,
 };
@@ -72,6 +73,8 @@ pub struct Process {
     pub workload: Option<Arc<Workload>>,
     /// The script that it interprets, where its executable is an interpreter.
     pub program: Option<Arc<Program>>,
+    /// What an agent that is trusted said it is.
+    pub attestation: Option<Arc<Attestation>>,
     /// Its parents, nearest first; at most 16.
     pub lineage: Vec<Ancestor>,
 }

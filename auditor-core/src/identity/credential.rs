@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{
     claims::Claims,
+    keys::Keys,
     verify::{Issuers, Verdict},
 };
 use crate::{key::Time, wire::Secret};
@@ -58,6 +59,18 @@ impl Credentials {
     pub fn set_issuers(&mut self, issuers: Issuers) {
         self.issuers = issuers;
         self.known.clear();
+    }
+
+    /// Takes the keys of an issuer, by its place among them; what was verified before is verified anew.
+    pub fn set_keys(&mut self, issuer: usize, keys: Keys) {
+        self.issuers.set_keys(issuer, keys);
+        self.known.clear();
+    }
+
+    /// The next issuer of which a token named a key that is not known, by its place.
+    #[must_use]
+    pub fn poll_wanted_keys(&mut self) -> Option<usize> {
+        self.issuers.poll_wanted_keys()
     }
 
     /// What a credential is, seen at `now`; `hash` makes the keyed hash of a secret.
@@ -152,43 +165,36 @@ pub fn fuzz_credential(input: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
     use serde_json::json;
 
-    use super::{super::verify::Issuer, *};
+    use super::{
+        super::{
+            testing::{jwks, signed as sign},
+            verify::Issuer,
+        },
+        *,
+    };
 
     const SECOND: u64 = 1_000_000_000;
     const NOW: Time = Time(1_800_000_000 * SECOND);
     const ISSUER: &str = "https://issuer.example";
-    /// PKCS #8 of an Ed25519 key made for these tests (RFC 8032, section 7.1, test 1).
-    const SEED: [u8; 32] = [
-        0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c,
-        0xc4, 0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae,
-        0x7f, 0x60,
-    ];
 
-    fn key() -> EncodingKey {
-        let mut der = vec![
-            0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22,
-            0x04, 0x20,
-        ];
-        der.extend(SEED);
-        EncodingKey::from_ed_der(&der)
+    fn issuer() -> Issuer {
+        Issuer {
+            name: Some(ISSUER.into()),
+            audience: vec!["mcp".into()],
+            keys: keys("k1"),
+            ..Issuer::default()
+        }
     }
 
-    fn known_issuer() -> Issuers {
-        let mut jwk = Jwk::from_encoding_key(&key(), Algorithm::EdDSA).unwrap();
-        jwk.common.key_id = Some("k1".into());
-        let keys = json!({"keys": [jwk]}).to_string();
-        Issuers::new(vec![
-            Issuer::new(ISSUER, vec!["mcp".into()], &keys).unwrap(),
-        ])
+    fn keys(kid: &str) -> Keys {
+        Keys::parse(jwks(kid).as_bytes()).unwrap()
     }
 
     fn signed(kid: &str, payload: Value) -> String {
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(kid.into());
-        encode(&header, &payload, &key()).unwrap()
+        sign(kid, &payload)
     }
 
     fn payload() -> Value {
@@ -197,7 +203,7 @@ mod tests {
 
     fn verdict(token: &str) -> Verdict {
         let mut credentials = Credentials::default();
-        credentials.set_issuers(known_issuer());
+        credentials.set_issuers(Issuers::new(vec![issuer()]));
         let secret = Secret::new(format!("Bearer {token}"));
         credentials.read(&secret, NOW, |_| "h".into()).verdict
     }
@@ -242,11 +248,65 @@ mod tests {
     #[test]
     fn a_token_that_expires_meanwhile_is_no_longer_valid() {
         let mut credentials = Credentials::default();
-        credentials.set_issuers(known_issuer());
+        credentials.set_issuers(Issuers::new(vec![issuer()]));
         let secret = Secret::new(format!("Bearer {}", signed("k1", payload())));
         let mut verdict = |now| credentials.read(&secret, now, |_| "h".into()).verdict;
         assert_eq!(verdict(NOW), Verdict::Valid);
         assert_eq!(verdict(NOW.after(200 * SECOND)), Verdict::Expired);
+    }
+
+    #[test]
+    fn keys_that_a_token_names_are_wanted_and_verify_it_once_they_are_there() {
+        let mut credentials = Credentials::default();
+        credentials.set_issuers(Issuers::new(vec![
+            Issuer {
+                name: Some("https://other.example".into()),
+                ..Issuer::default()
+            },
+            Issuer {
+                keys: Keys::default(),
+                ..issuer()
+            },
+        ]));
+        let secret = Secret::new(format!("Bearer {}", signed("k2", payload())));
+        let read =
+            |credentials: &mut Credentials| credentials.read(&secret, NOW, |_| "h".into()).verdict;
+        assert_eq!(credentials.poll_wanted_keys(), None);
+        assert_eq!(read(&mut credentials), Verdict::UnknownKey);
+        assert_eq!(credentials.poll_wanted_keys(), Some(1));
+        assert_eq!(credentials.poll_wanted_keys(), None);
+        credentials.set_keys(1, keys("k1"));
+        assert_eq!(read(&mut credentials), Verdict::UnknownKey);
+        assert_eq!(credentials.poll_wanted_keys(), Some(1));
+        credentials.set_keys(1, keys("k2"));
+        assert_eq!(read(&mut credentials), Verdict::Valid);
+        assert_eq!(credentials.poll_wanted_keys(), None);
+        // A key that was withdrawn proves nothing any more.
+        credentials.set_keys(1, keys("k3"));
+        assert_eq!(read(&mut credentials), Verdict::UnknownKey);
+    }
+
+    #[test]
+    fn a_trust_domain_vouches_for_its_own_ids_only_and_needs_no_issuer() {
+        let mut credentials = Credentials::default();
+        credentials.set_issuers(Issuers::new(vec![Issuer {
+            name: None,
+            trust_domain: Some("example.org".into()),
+            ..issuer()
+        }]));
+        let mut verdict = |payload: Value| {
+            let secret = Secret::new(format!("Bearer {}", signed("k1", payload)));
+            credentials.read(&secret, NOW, |_| "h".into()).verdict
+        };
+        let svid = |id: &str| json!({"sub": id, "aud": ["mcp"], "exp": 1_800_000_100_u64});
+        assert_eq!(verdict(svid("spiffe://example.org/agent")), Verdict::Valid);
+        assert_eq!(
+            verdict(svid("spiffe://other.org/agent")),
+            Verdict::UnknownKey
+        );
+        assert_eq!(verdict(svid("agent")), Verdict::UnknownKey);
+        let endless = json!({"sub": "spiffe://example.org/agent", "aud": ["mcp"]});
+        assert_eq!(verdict(endless), Verdict::NotProvable);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Says who is at an end of an interaction, how that was established and how far it is proven.
 //!
-//! A credential names its bearer only where its issuer's signature was verified; else the workload is named by what the
-//! kernel knows of it. What a program calls itself names nobody.
+//! What an agent attested by pid names a workload before all else; a credential names its bearer only where its issuer's
+//! signature was verified; else the workload is named by what the kernel knows of it. What a program calls itself names nobody.
 
 use sha2::{Digest, Sha256};
 
-use super::{credential::Credential, verify::Verdict};
+use super::{credential::Credential, spiffe::trust_domain, verify::Verdict};
 use crate::audit::{Pod, Process};
 
 /// Who a workload is.
@@ -28,6 +28,8 @@ pub struct Identity {
 /// How an identity was established.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Method {
+    /// An agent of SPIRE attested the process by its pid.
+    Spire,
     /// A token was shown whose signature is its issuer's.
     Token,
     /// The kernel knows its container, which the runtime or the API server says is of this pod.
@@ -64,14 +66,17 @@ impl Identity {
         let proven = credential
             .filter(|one| one.verdict == Verdict::Valid)
             .and_then(|one| one.claims.as_ref()?.subject.clone());
-        let is_verified = proven.is_some();
-        let (subject, method, assurance) = match (proven, observed) {
-            (Some(subject), _) => (Some(subject), Method::Token, Assurance::A3),
-            (None, Some((subject, method))) => (Some(subject), method, Assurance::A2),
-            (None, None) if has_claim || credential.is_some() => {
+        let attested = process.and_then(|process| process.attestation.as_deref());
+        let attested = attested.and_then(|one| one.ids.first().cloned());
+        let is_verified = attested.is_some() || proven.is_some();
+        let (subject, method, assurance) = match (attested, proven, observed) {
+            (Some(subject), _, _) => (Some(subject), Method::Spire, Assurance::A4),
+            (None, Some(subject), _) => (Some(subject), Method::Token, Assurance::A3),
+            (None, None, Some((subject, method))) => (Some(subject), method, Assurance::A2),
+            (None, None, None) if has_claim || credential.is_some() => {
                 (None, Method::Claim, Assurance::A1)
             }
-            (None, None) => return None,
+            (None, None, None) => return None,
         };
         Some(Self {
             evidence: evidence(process, credential, subject.as_deref()),
@@ -121,10 +126,18 @@ fn contradictions(process: Option<&Process>, credential: Option<&Credential>) ->
         Verdict::WrongAudience => found.push("token_for_another_audience"),
         Verdict::Valid | Verdict::UnknownKey | Verdict::NotProvable => {}
     }
+    let claims = credential.claims.as_ref();
+    let attested = process.and_then(|process| process.attestation.as_deref());
+    let named = claims.and_then(|claims| claims.subject.as_ref());
+    if let (Some(attested), Some(named)) = (attested, named)
+        && trust_domain(named).is_some()
+        && !attested.ids.contains(named)
+    {
+        found.push("token_of_another_workload");
+    }
     let workload = process.and_then(|process| process.workload.as_deref());
     let pod = workload.and_then(|workload| workload.pod.as_ref());
-    let claimed = credential.claims.as_ref();
-    let claimed = claimed.and_then(|claims| claims.kubernetes.as_ref());
+    let claimed = claims.and_then(|claims| claims.kubernetes.as_ref());
     let (Some(claimed), Some(pod)) = (claimed, pod) else {
         return found;
     };
@@ -168,6 +181,10 @@ fn evidence(
     ));
     add(&bytes(container.and_then(|one| one.image_digest.as_ref())));
     add(&bytes(pod.map(|pod| &pod.uid)));
+    let attested = process.and_then(|process| process.attestation.as_deref());
+    for id in attested.map(|one| one.ids.as_slice()).unwrap_or_default() {
+        add(id.as_bytes());
+    }
     add(credential
         .map(|one| one.hash.as_bytes())
         .unwrap_or_default());
@@ -182,10 +199,11 @@ mod tests {
         super::{
             claims::{Claims, Kubernetes},
             credential::Scheme,
+            spiffe::Attestation,
         },
         *,
     };
-    use crate::audit::Workload;
+    use crate::{audit::Workload, key::Time};
 
     fn token(verdict: Verdict, pod: &str) -> Credential {
         Credential {
@@ -260,6 +278,47 @@ mod tests {
             ..host
         };
         assert_ne!(named(&other).evidence, first.evidence);
+    }
+
+    #[test]
+    fn what_an_agent_attested_names_a_workload_before_any_token() {
+        let attestation = Attestation {
+            ids: vec![
+                "spiffe://example.org/agent".into(),
+                "spiffe://example.org/b".into(),
+            ],
+            expires: Time(0),
+        };
+        let process = Process {
+            attestation: Some(Arc::new(attestation)),
+            ..in_pod("u1")
+        };
+        let of = |subject: &str| {
+            let mut credential = token(Verdict::Valid, "u1");
+            let claims = credential.claims.as_mut().unwrap();
+            claims.subject = Some(subject.into());
+            Identity::of(Some(&process), Some(&credential), false).unwrap()
+        };
+        let identity = of("a user");
+        assert_eq!(
+            identity.subject.as_deref(),
+            Some("spiffe://example.org/agent")
+        );
+        assert_eq!(
+            (identity.method, identity.assurance),
+            (Method::Spire, Assurance::A4)
+        );
+        assert!(identity.is_verified && identity.contradictions.is_empty());
+        assert!(of("spiffe://example.org/b").contradictions.is_empty());
+        let stolen = of("spiffe://example.org/c");
+        assert_eq!(stolen.contradictions, ["token_of_another_workload"]);
+        let without = Process {
+            attestation: None,
+            ..process.clone()
+        };
+        let without = Identity::of(Some(&without), None, false).unwrap();
+        assert_ne!(without.evidence, identity.evidence);
+        assert_eq!(without.assurance, Assurance::A2);
     }
 
     #[test]

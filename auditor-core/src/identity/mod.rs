@@ -6,6 +6,10 @@ mod claims;
 mod credential;
 mod grade;
 mod hijack;
+mod keys;
+mod spiffe;
+#[cfg(test)]
+mod testing;
 mod verify;
 
 pub use claims::{Claims, GitHub, Kubernetes};
@@ -14,4 +18,10 @@ pub use credential::fuzz_credential;
 pub use credential::{Credential, Credentials, Scheme};
 pub use grade::{Assurance, Identity, Method};
 pub use hijack::{Conduct, Finding, FindingKind, Gateways, Hijacks, Use};
-pub use verify::{BadKeys, Issuer, Issuers, Verdict};
+#[doc(hidden)]
+pub use keys::fuzz_keys;
+pub use keys::{BadKeys, Keys};
+#[doc(hidden)]
+pub use spiffe::fuzz_spiffe;
+pub use spiffe::{Attestation, BadSvid, Bundles, is_trust_domain, trust_domain};
+pub use verify::{Issuer, Issuers, Verdict};

@@ -3,41 +3,39 @@
 //! Public keys only: a token that is signed with a shared secret, or not at all, proves nothing here. Where keys come
 //! from is the caller's.
 
+use std::collections::BTreeSet;
+
 use jsonwebtoken::{
-    Algorithm, DecodingKey, Validation, decode, decode_header,
-    errors::ErrorKind,
-    jwk::{Jwk, JwkSet},
+    Algorithm, DecodingKey, Validation, decode, decode_header, errors::ErrorKind, jwk::Jwk,
 };
 use serde_json::Value;
 
-use super::claims::Claims;
+use super::{claims::Claims, keys::Keys, spiffe::trust_domain};
 use crate::key::Time;
 
 /// Seconds by which clocks may differ.
 const LEEWAY: u64 = 60;
 
-/// An issuer of tokens, and the keys it signs with.
-#[derive(Clone, Debug)]
+/// An issuer of tokens, and the keys it signs with. A token is its where all that is named here fits.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Issuer {
     /// `iss` of its tokens.
-    pub name: String,
+    pub name: Option<String>,
+    /// The trust domain that the SPIFFE id in `sub` is of; such tokens must say when they expire.
+    pub trust_domain: Option<String>,
     /// The audience its tokens must be for; empty: any.
     pub audience: Vec<String>,
-    keys: JwkSet,
+    /// Its keys; none while they are not known.
+    pub keys: Keys,
 }
 
-/// The keys of an issuer cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("the keys of issuer {issuer} are no JSON Web Key Set: {cause}")]
-pub struct BadKeys {
-    issuer: String,
-    #[source]
-    cause: serde_json::Error,
-}
-
-/// All issuers that are known.
+/// All issuers that are known, in the order in which they were given.
 #[derive(Clone, Debug, Default)]
-pub struct Issuers(Vec<Issuer>);
+pub struct Issuers {
+    all: Vec<Issuer>,
+    /// Those of which a token names a key that is not known.
+    wanted: BTreeSet<usize>,
+}
 
 /// What is known of a token's signature.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,55 +57,82 @@ pub enum Verdict {
 }
 
 impl Issuer {
-    /// An issuer by the text of its JSON Web Key Set.
-    ///
-    /// # Errors
-    /// When the text is none.
-    pub fn new(name: &str, audience: Vec<String>, keys: &str) -> Result<Self, BadKeys> {
-        let bad = |cause| BadKeys {
-            issuer: name.to_owned(),
-            cause,
+    /// Whether a token with these claims is this issuer's, by its own word.
+    fn is_named_by(&self, claims: &Claims) -> bool {
+        let domain = || claims.subject.as_deref().and_then(trust_domain);
+        let fits = |wanted: &Option<String>, told: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| Some(wanted) == told)
         };
-        Ok(Self {
-            name: name.to_owned(),
-            audience,
-            keys: serde_json::from_str(keys).map_err(bad)?,
-        })
+        (self.name.is_some() || self.trust_domain.is_some())
+            && fits(&self.name, claims.issuer.as_deref())
+            && (self.trust_domain.is_none() || fits(&self.trust_domain, domain()))
     }
 }
 
 impl Issuers {
     /// Those whose tokens can be proven.
     pub fn new(issuers: Vec<Issuer>) -> Self {
-        Self(issuers)
+        Self {
+            all: issuers,
+            wanted: BTreeSet::new(),
+        }
+    }
+
+    /// Takes the keys of an issuer, by its place in the order given.
+    pub fn set_keys(&mut self, issuer: usize, keys: Keys) {
+        if let Some(issuer) = self.all.get_mut(issuer) {
+            issuer.keys = keys;
+        }
+    }
+
+    /// The next issuer of which a token named a key that is not known.
+    #[must_use]
+    pub fn poll_wanted_keys(&mut self) -> Option<usize> {
+        self.wanted.pop_first()
     }
 
     /// Looks at the signature of a token, seen at `now`.
-    pub(super) fn verify(&self, token: &str, claims: &Claims, now: Time) -> Verdict {
+    pub(super) fn verify(&mut self, token: &str, claims: &Claims, now: Time) -> Verdict {
         let Ok(header) = decode_header(token) else {
             return Verdict::NotProvable;
         };
         if !is_public(header.alg) {
             return Verdict::NotProvable;
         }
-        let issuer = claims.issuer.as_deref();
-        let Some(issuer) = self.0.iter().find(|known| Some(&*known.name) == issuer) else {
-            return Verdict::UnknownKey;
-        };
-        let named: Vec<&Jwk> = match &header.kid {
-            Some(kid) => issuer.keys.find(kid).into_iter().collect(),
-            None => issuer.keys.keys.iter().collect(),
-        };
-        let mut verdict = Verdict::UnknownKey;
-        for key in named {
-            match is_signed(token, header.alg, key) {
-                Some(true) => return in_force(issuer, claims, now),
-                Some(false) => verdict = Verdict::BadSignature,
-                None => {}
+        for (number, issuer) in self.all.iter().enumerate() {
+            if !issuer.is_named_by(claims) {
+                continue;
+            }
+            match is_signed_by(token, header.alg, issuer.keys.named(header.kid.as_deref())) {
+                Some(true) if issuer.trust_domain.is_some() && claims.expires.is_none() => {
+                    return Verdict::NotProvable;
+                }
+                Some(true) => return in_force(&issuer.audience, claims, now),
+                Some(false) => return Verdict::BadSignature,
+                None => {
+                    self.wanted.insert(number);
+                }
             }
         }
-        verdict
+        Verdict::UnknownKey
     }
+}
+
+/// Whether one of these keys signed a token; `None` where none of them can have.
+pub(super) fn is_signed_by<'a>(
+    token: &str,
+    algorithm: Algorithm,
+    keys: impl Iterator<Item = &'a Jwk>,
+) -> Option<bool> {
+    let mut told = None;
+    for key in keys {
+        match is_signed(token, algorithm, key) {
+            Some(true) => return Some(true),
+            Some(false) => told = Some(false),
+            None => {}
+        }
+    }
+    told
 }
 
 /// Whether this key signed the token; `None` where it cannot have, being of another kind.
@@ -125,9 +150,9 @@ fn is_signed(token: &str, algorithm: Algorithm, key: &Jwk) -> Option<bool> {
     }
 }
 
-fn in_force(issuer: &Issuer, claims: &Claims, now: Time) -> Verdict {
+/// Whether a token that is signed is for this audience (empty: any), and in force at `now`.
+pub(super) fn in_force(expected: &[String], claims: &Claims, now: Time) -> Verdict {
     let seconds = now.millis() / 1000;
-    let expected = &issuer.audience;
     if !expected.is_empty() && !claims.audience.iter().any(|one| expected.contains(one)) {
         return Verdict::WrongAudience;
     }
@@ -144,7 +169,8 @@ fn in_force(issuer: &Issuer, claims: &Claims, now: Time) -> Verdict {
     Verdict::Valid
 }
 
-fn is_public(algorithm: Algorithm) -> bool {
+/// Whether signatures of this kind are made with a key pair.
+pub(super) fn is_public(algorithm: Algorithm) -> bool {
     !matches!(
         algorithm,
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512

@@ -16,11 +16,9 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::{
     config::Config,
     daemon::{self, Options, Summary},
+    identity::ConfigFile,
     output::{Format, Output},
 };
-
-/// Where the configuration is unless told otherwise.
-const CONFIG: &str = "/etc/mcp-auditor/config.toml";
 
 /// Flags of `run`.
 #[derive(Args)]
@@ -64,11 +62,7 @@ enum LevelArgument {
 
 impl Arguments {
     pub(super) fn execute(self) -> Result<()> {
-        let config = match &self.config {
-            Some(path) => Config::read(path)?,
-            None if Path::new(CONFIG).exists() => Config::read(Path::new(CONFIG))?,
-            None => Config::default(),
-        };
+        let (config, text) = Config::read(self.config.as_deref())?;
         let level = match self.level {
             LevelArgument::Metadata => Level::Metadata,
             LevelArgument::Request => Level::Request,
@@ -104,6 +98,10 @@ impl Arguments {
         let options = Options {
             issuers: config.identity.issuers()?,
             config,
+            file: ConfigFile {
+                path: self.config,
+                text,
+            },
             level,
             record: self.record,
             data_dir,

@@ -8,6 +8,7 @@ mod containers;
 mod hash;
 mod proc;
 mod program;
+mod spire;
 mod table;
 
 pub(crate) use cgroup::Cgroups;
@@ -15,5 +16,5 @@ pub(crate) use containers::Containers;
 pub(crate) use hash::Hasher;
 pub(crate) use proc::TICK;
 pub(crate) use program::Programs;
-
+pub(crate) use spire::Spire;
 pub(crate) use table::{Lost, Table};

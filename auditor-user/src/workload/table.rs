@@ -25,6 +25,7 @@ use super::{
     hash::{FileId, Hasher, Place},
     proc::{self, TICK},
     program::Programs,
+    spire::Spire,
 };
 use crate::{config, tls::Knowledge};
 
@@ -46,6 +47,7 @@ pub(crate) struct Table {
     cgroups: Cgroups,
     containers: Containers,
     programs: Option<Programs>,
+    spire: Option<Spire>,
     hasher: Option<Hasher>,
     /// Processes remembered, dead ones included.
     limit: usize,
@@ -76,6 +78,7 @@ impl Table {
             cgroups,
             containers: Containers::default(),
             programs: None,
+            spire: None,
             hasher,
             limit: config::Config::default().processes,
             lost: Lost::default(),
@@ -121,6 +124,11 @@ impl Table {
     /// Has it know what interpreters run.
     pub(crate) fn set_programs(&mut self, programs: Programs) {
         self.programs = Some(programs);
+    }
+
+    /// Has it know who processes are by the word of SPIRE's agent.
+    pub(crate) fn set_spire(&mut self, spire: Spire) {
+        self.spire = Some(spire);
     }
 
     /// What is known of containers.
@@ -178,6 +186,7 @@ impl Table {
             started: self.boot.after(child.start),
             lineage: lineage(&parent.process),
             program: None,
+            attestation: None,
             ..Process::clone(&parent.process)
         };
         let file = parent.file;
@@ -228,6 +237,7 @@ impl Table {
             cgroup_id: Some(exec.cgroup),
             workload: None,
             program: None,
+            attestation: None,
             lineage: match before {
                 Some(process) => process.lineage.clone(),
                 None => self
@@ -282,6 +292,15 @@ impl Table {
                 entry.past.retain(|past| past.until > until);
             }
         }
+        while let Some(key) = self.spire.as_mut().and_then(|spire| spire.take_due(now)) {
+            let Some(entry) = self.find_mut(key) else {
+                continue;
+            };
+            let until = entry.ask_again(now);
+            if let (Some(until), Some(spire)) = (until, &mut self.spire) {
+                spire.look_again(key, until);
+            }
+        }
         self.take_answers();
     }
 
@@ -290,6 +309,23 @@ impl Table {
         self.take_hashes();
         self.take_workloads();
         self.take_programs();
+        self.take_attestations();
+    }
+
+    /// Takes in who processes are by the word of SPIRE's agent.
+    fn take_attestations(&mut self) {
+        let answers = self.spire.as_mut().map(Spire::take_answers);
+        for answer in answers.into_iter().flatten() {
+            // Who runs another program by now waits for another answer.
+            if let Some(entry) = self.find_mut(answer.process)
+                && entry.file == Some(answer.program)
+            {
+                entry.attestation.set(Asked::Answered);
+                if let Some(told) = answer.told {
+                    Arc::make_mut(&mut entry.process).attestation = told;
+                }
+            }
+        }
     }
 
     /// Takes in what interpreters were found to run.
@@ -444,6 +480,18 @@ impl Table {
         entry.program.get() == Asked::Waiting
     }
 
+    /// Has SPIRE's agent asked who a process is, for it speaks MCP; false when that is known, or nobody is asked.
+    fn ask_spire(&self, entry: &Entry) -> bool {
+        let (Some(spire), Some(file)) = (&self.spire, entry.file) else {
+            return false;
+        };
+        if entry.attestation.get() == Asked::Not && spire.ask(entry.process.key, file) {
+            entry.attestation.set(Asked::Waiting);
+        }
+        // What is known stays in force while it is asked for again.
+        entry.attestation.get() == Asked::Waiting && entry.process.attestation.is_none()
+    }
+
     fn find_mut(&mut self, key: ProcessKey) -> Option<&mut Entry> {
         let key = if self.known.contains_key(&key) {
             key
@@ -473,6 +521,7 @@ impl Table {
                 container,
                 is_dead: false,
                 program: Cell::default(),
+                attestation: Cell::default(),
             };
             entry.show_workload(&self.containers);
             self.known.insert(key, entry);
@@ -502,7 +551,7 @@ impl Processes for Table {
             return false;
         };
         let is_hashing = entry.process.exe_sha256.is_none() && self.hurry(entry);
-        let is_asking = self.ask_program(entry);
+        let is_asking = self.ask_program(entry) | self.ask_spire(entry);
         let container = entry.container.as_deref();
         is_hashing || is_asking || container.is_some_and(|path| self.containers.is_learning(path))
     }

@@ -33,6 +33,7 @@ impl<'a> Identity<'a> {
         Self {
             subject: identity.subject.as_deref(),
             method: match identity.method {
+                Method::Spire => "spire",
                 Method::Token => "token",
                 Method::Pod => "pod",
                 Method::Container => "container",

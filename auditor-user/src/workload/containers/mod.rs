@@ -30,6 +30,7 @@ use auditor_core::{
     key::ProcessKey,
 };
 
+pub(super) use self::gate::Gate;
 pub(crate) use self::layers::Layers;
 use self::{
     http::Engine,

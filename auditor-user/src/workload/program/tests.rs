@@ -19,6 +19,7 @@ pub(super) fn process() -> Process {
         container: None,
         workload: None,
         program: None,
+        attestation: None,
         lineage: Vec::new(),
     }
 }

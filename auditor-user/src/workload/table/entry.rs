@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) is_dead: bool,
     /// Whether the script that it runs is being looked for, or was.
     pub(super) program: Cell<Asked>,
+    /// Whether an agent is being asked who it is, or was.
+    pub(super) attestation: Cell<Asked>,
 }
 
 /// What a process was until a time.
@@ -48,6 +50,17 @@ impl Entry {
     pub(super) fn at(&self, time: Time) -> &Arc<Process> {
         let past = self.past.iter().find(|past| time < past.until);
         past.map_or(&self.process, |past| &past.process)
+    }
+
+    /// Has an agent asked anew who it is, when it speaks MCP next; gives until when what is known stays in force.
+    pub(super) fn ask_again(&mut self, now: Time) -> Option<Time> {
+        self.attestation.set(Asked::Not);
+        let expires = self.process.attestation.as_ref()?.expires;
+        if expires > now {
+            return Some(expires);
+        }
+        Arc::make_mut(&mut self.process).attestation = None;
+        None
     }
 
     /// What it was, the program included that it leaves at `until`.
