@@ -109,6 +109,23 @@ impl Daemon {
         Ok(())
     }
 
+    /// Has it read its configuration again, and waits until it says something that has `told` in it.
+    pub(crate) fn reload(&mut self, told: &str, limit: Duration) -> Result<()> {
+        let before = self.log().lines().count();
+        self.process.signal("HUP")?;
+        self.wait_for_log(told, before, limit)
+    }
+
+    /// Waits for a line of its log, beyond the first `before`, that has `told` in it.
+    pub(crate) fn wait_for_log(&self, told: &str, before: usize, limit: Duration) -> Result<()> {
+        let said = wait_for(&format!("`{told}` in the log"), limit, || {
+            let log = self.log();
+            let mut lines = log.lines().skip(before);
+            Ok(lines.any(|line| line.contains(told)).then_some(()))
+        });
+        said.with_context(|| self.log())
+    }
+
     /// Asks it to end and waits: afterwards every event is in the file.
     pub(crate) fn stop(&mut self, limit: Duration) -> Result<ExitStatus> {
         self.stop_by("TERM", limit)

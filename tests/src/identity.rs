@@ -32,13 +32,14 @@ const TESTS: [Test; 4] = [
     ("identity_replaced_program_is_found", replaced_program),
 ];
 
-struct Setup {
-    daemon: Daemon,
-    folder: PathBuf,
+/// A daemon with a configuration of its own, and a server.
+pub(crate) struct Setup {
+    pub(crate) daemon: Daemon,
+    pub(crate) folder: PathBuf,
     /// Runs as long as the tests.
     _server: Running,
-    url: String,
-    limit: Duration,
+    pub(crate) url: String,
+    pub(crate) limit: Duration,
 }
 
 /// Runs the tests, says how each ended, and gives the number of those that failed.
@@ -99,24 +100,28 @@ pub(crate) fn findings(daemon: &Daemon) -> Result<Option<String>> {
 
 impl Setup {
     fn start(auditor: &Path, folder: &Path, limit: Duration) -> Result<Self> {
-        if folder.exists() {
-            fs::remove_dir_all(folder)?;
-        }
-        fs::create_dir_all(folder)?;
-        let folder = fs::canonicalize(folder)?;
-        let made = script("tokens.py")?.arg(&folder).status()?;
-        ensure!(made.success(), "no tokens were made: {made}");
-        let config = folder.join("config.toml");
+        let folder = fresh(folder)?;
+        make_tokens(&folder, "")?;
         let keys = folder.join("keys.json");
         let issuer = format!(
             "[[identity.issuers]]\nissuer = \"https://issuer.test\"\nkeys = {keys:?}\naudience = [\"mcp\"]\n"
         );
-        fs::write(&config, issuer)?;
-        let config = config.to_string_lossy();
+        Self::with(auditor, folder, &issuer, limit)
+    }
+
+    /// Starts the daemon with this configuration, and a server.
+    pub(crate) fn with(
+        auditor: &Path,
+        folder: PathBuf,
+        config: &str,
+        limit: Duration,
+    ) -> Result<Self> {
+        let path = folder.join("config.toml");
+        fs::write(&path, config)?;
         let daemon = Daemon::start(
             auditor,
             &folder.join("daemon"),
-            &["--config", &config],
+            &["--config", &path.to_string_lossy()],
             limit,
         )?;
         let port = free_port()?;
@@ -132,7 +137,7 @@ impl Setup {
     }
 
     /// A client that shows a token, and the id of its session.
-    fn client(&self, token: &str) -> Result<(Running, String)> {
+    pub(crate) fn client(&self, token: &str) -> Result<(Running, String)> {
         let mut command = script("bearer.py")?;
         command.arg(&self.url).arg(self.folder.join(token));
         let mut client = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
@@ -144,7 +149,7 @@ impl Setup {
     }
 
     /// A call by curl with a header of its own; gives its process id.
-    fn curl(&self, id: u32, header: &str) -> Result<u32> {
+    pub(crate) fn curl(&self, id: u32, header: &str) -> Result<u32> {
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#);
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--show-error", "--data", &body, "--header"]);
@@ -155,7 +160,7 @@ impl Setup {
     }
 
     /// The event of a client's call, once it is there.
-    fn call_of(&self, pid: u32, method: &str) -> Result<Event> {
+    pub(crate) fn call_of(&self, pid: u32, method: &str) -> Result<Event> {
         wait_for(&format!("{method} of {pid}"), self.limit, || {
             let mut events = self.daemon.events().of(&[pid])?.into_iter();
             Ok(events.find(|event| {
@@ -165,7 +170,7 @@ impl Setup {
     }
 
     /// The finding that names a process as the second, once it is there.
-    fn finding_of(&self, kind: &str, pid: u32) -> Result<Value> {
+    pub(crate) fn finding_of(&self, kind: &str, pid: u32) -> Result<Value> {
         wait_for(&format!("{kind} of {pid}"), self.limit, || {
             let events = self.daemon.events().all()?.into_iter();
             let mut found = events.map(|event| event.json).filter(|json| {
@@ -177,13 +182,30 @@ impl Setup {
     }
 }
 
+/// A new folder, by its whole path.
+pub(crate) fn fresh(folder: &Path) -> Result<PathBuf> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    Ok(fs::canonicalize(folder)?)
+}
+
+/// Makes an issuer and its tokens, with ids of keys that end with `suffix`.
+pub(crate) fn make_tokens(folder: &Path, suffix: &str) -> Result<()> {
+    let made = script("tokens.py")?.arg(folder).arg(suffix).status()?;
+    ensure!(made.success(), "no tokens were made: {made}");
+    Ok(())
+}
+
 fn script(name: &str) -> Result<Command> {
     let mut command = Command::new(python(Sdk::Python1)?);
     command.arg(source("python").join(name));
     Ok(command)
 }
 
-fn told<'a>(event: &'a Event, at: &str) -> Option<&'a Value> {
+/// What is in `unmapped.mcp` of an event.
+pub(crate) fn told<'a>(event: &'a Event, at: &str) -> Option<&'a Value> {
     event.json.pointer(&format!("/unmapped/mcp/{at}"))
 }
 

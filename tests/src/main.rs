@@ -15,6 +15,7 @@ mod event;
 mod front;
 mod identity;
 mod interaction;
+mod keys;
 mod load;
 mod measure;
 mod objects;
@@ -26,6 +27,7 @@ mod runc;
 mod scenarios;
 mod session;
 mod speaker;
+mod spire;
 mod truth;
 mod uring;
 
@@ -118,7 +120,11 @@ fn contracts(arguments: &Arguments) -> usize {
         };
         load::alone::check(&setup, arguments)
     });
-    failed + alone.unwrap_or(1) + identity::check(auditor, arguments, limit)
+    failed
+        + alone.unwrap_or(1)
+        + identity::check(auditor, arguments, limit)
+        + keys::check(auditor, arguments, limit)
+        + spire::check(auditor, arguments, limit)
 }
 
 /// Runs the chosen tests and gives the number of those that failed.

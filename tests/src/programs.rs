@@ -206,6 +206,11 @@ pub(crate) fn go(name: &str) -> Result<Command> {
     Ok(Command::new(installed("AUDITOR_E2E_GO")?.join(name)))
 }
 
+/// A program of SPIRE's, or the client that fetches its tokens.
+pub(crate) fn spire(name: &str) -> Result<PathBuf> {
+    Ok(installed("AUDITOR_E2E_SPIRE")?.join(name))
+}
+
 /// The script that plays a role with a version of the TypeScript SDK.
 fn script(role: &str, version: &str) -> String {
     match role {

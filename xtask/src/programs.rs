@@ -114,6 +114,22 @@ pub(crate) fn go() -> Result<PathBuf> {
     })
 }
 
+/// A folder with SPIRE's server and agent, and a client that fetches its tokens.
+pub(crate) fn spire() -> Result<PathBuf> {
+    let sources = folder("spire");
+    let version = output(&mut command("go", ["version"]))
+        .context("Go 1.26 or newer, and a C compiler, are needed for SPIRE")?;
+    let inputs = contents(&sources)?;
+    cache::entry("spire", &[&inputs, version.as_bytes()], |folder| {
+        println!("building SPIRE (some minutes)");
+        let mut go = command("go", ["build", "-trimpath", "-o"]);
+        go.arg(folder).arg("./bearer").args(
+            ["agent", "server"].map(|name| format!("github.com/spiffe/spire/cmd/spire-{name}")),
+        );
+        output(go.current_dir(&sources)).map(drop)
+    })
+}
+
 /// A folder with the Rust programs.
 pub(crate) fn rust() -> Result<PathBuf> {
     let sources = folder("rust");

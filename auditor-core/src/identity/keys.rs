@@ -81,7 +81,7 @@ fn key(value: &Value) -> Option<Jwk> {
 }
 
 /// Any bytes as a key set: for the fuzz target. Not part of the product.
-pub fn fuzz_keys(input: &[u8]) {
+pub(super) fn fuzz_keys(input: &[u8]) {
     if let Ok(keys) = Keys::parse(input) {
         assert!(keys.len() <= KEYS);
         assert_eq!(keys.named(None).count(), keys.len());

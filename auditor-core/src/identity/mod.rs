@@ -18,8 +18,6 @@ pub use credential::fuzz_credential;
 pub use credential::{Credential, Credentials, Scheme};
 pub use grade::{Assurance, Identity, Method};
 pub use hijack::{Conduct, Finding, FindingKind, Gateways, Hijacks, Use};
-#[doc(hidden)]
-pub use keys::fuzz_keys;
 pub use keys::{BadKeys, Keys};
 #[doc(hidden)]
 pub use spiffe::fuzz_spiffe;

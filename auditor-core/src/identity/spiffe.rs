@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     claims::Claims,
-    keys::{BadKeys, Keys},
+    keys::{BadKeys, Keys, fuzz_keys},
     verify::{Verdict, in_force, is_public, is_signed_by},
 };
 use crate::key::Time;
@@ -120,8 +120,9 @@ impl Bundles {
     }
 }
 
-/// Any bytes as a SPIFFE id, a bundle and a JWT-SVID: for the fuzz target. Not part of the product.
+/// Any bytes as a key set, a SPIFFE id, a bundle and a JWT-SVID: for the fuzz target. Not part of the product.
 pub fn fuzz_spiffe(input: &[u8]) {
+    fuzz_keys(input);
     let text = String::from_utf8_lossy(input);
     if let Some(domain) = trust_domain(&text) {
         assert!(is_trust_domain(domain) && text.len() <= ID);

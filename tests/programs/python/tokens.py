@@ -1,8 +1,8 @@
 """Makes an issuer of tokens, and tokens, with PyJWT.
 
-    tokens.py FOLDER
+    tokens.py FOLDER [SUFFIX]
 
-Writes keys.json (a JSON Web Key Set) and the tokens valid.jwt, valid-ec.jwt, expired.jwt and forged.jwt, the last signed by
+The ids of the keys end with the suffix. Writes keys.json (a JSON Web Key Set) and the tokens valid.jwt, valid-ec.jwt, expired.jwt and forged.jwt, the last signed by
 another key.
 """
 
@@ -15,13 +15,14 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 folder = pathlib.Path(sys.argv[1])
+suffix = sys.argv[2] if len(sys.argv) > 2 else ""
 now = int(time.time())
 key, other = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
 curve = ec.generate_private_key(ec.SECP256R1())
 
 
 def public(algorithm, key, name):
-    return {**json.loads(algorithm.to_jwk(key.public_key())), "kid": name, "use": "sig"}
+    return {**json.loads(algorithm.to_jwk(key.public_key())), "kid": name + suffix, "use": "sig"}
 
 
 keys = [public(jwt.algorithms.RSAAlgorithm, key, "rsa"), public(jwt.algorithms.ECAlgorithm, curve, "ec")]
@@ -40,7 +41,7 @@ def write(name, key, algorithm, kid, **changes):
         "kubernetes.io": {"namespace": "shop", "pod": {"name": "agent-1", "uid": "u-1"}},
         **changes,
     }
-    token = jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid})
+    token = jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid + suffix})
     (folder / f"{name}.jwt").write_text(token)
 
 

@@ -60,6 +60,9 @@ pub(crate) fn install(without: &[String]) -> Result<Vec<(&'static str, String)>>
     if wanted("go") {
         variables.push(("AUDITOR_E2E_GO", text(programs::go()?)));
     }
+    if wanted("spire") {
+        variables.push(("AUDITOR_E2E_SPIRE", text(programs::spire()?)));
+    }
     if wanted("rust") {
         variables.push(("AUDITOR_E2E_RUST", text(programs::rust()?)));
     }

@@ -142,7 +142,8 @@ async fn attest(agent: &mut Agent, process: ProcessKey, program: FileId) -> Opti
     let held = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     let runs_it = || {
         let file = File::open(format!("/proc/{}/exe", process.pid)).ok();
-        file.and_then(|file| FileId::of(&file)) == Some(program) && proc::is_same(process)
+        let file = file.and_then(|file| FileId::of(&file));
+        file.is_some_and(|file| is_same_file(file, program)) && proc::is_same(process)
     };
     let Some(held) = held.filter(|_| runs_it()) else {
         return Some(None);
@@ -154,6 +155,12 @@ async fn attest(agent: &mut Agent, process: ProcessKey, program: FileId) -> Opti
         poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ended| ended == 0)
     };
     if is_same { told } else { Some(None) }
+}
+
+/// Whether two names are of one file: an overlay has other devices by `stat` than by the kernel.
+fn is_same_file(one: FileId, other: FileId) -> bool {
+    let of = |file: FileId| (file.inode, file.size, file.ctime);
+    of(one) == of(other)
 }
 
 #[cfg(test)]
