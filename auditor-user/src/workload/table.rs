@@ -321,7 +321,7 @@ impl Table {
                 && entry.file == Some(answer.program)
             {
                 entry.attestation.set(Asked::Answered);
-                if let Some(told) = answer.told {
+                if let Ok(told) = answer.told {
                     Arc::make_mut(&mut entry.process).attestation = told;
                 }
             }

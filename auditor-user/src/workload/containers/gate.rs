@@ -7,18 +7,18 @@ const DELAYS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_sec
 
 /// Whether a socket may be asked.
 #[derive(Debug, Default)]
-pub(in crate::workload) struct Gate {
+pub(super) struct Gate {
     closed: Option<(Instant, Duration)>,
 }
 
 impl Gate {
     /// Whether it is time to ask.
-    pub(in crate::workload) fn is_open(&self, now: Instant) -> bool {
+    pub(super) fn is_open(&self, now: Instant) -> bool {
         self.closed.is_none_or(|(until, _)| until <= now)
     }
 
     /// Notes an answer, or that there was none.
-    pub(in crate::workload) fn note(&mut self, is_answered: bool, now: Instant) {
+    pub(super) fn note(&mut self, is_answered: bool, now: Instant) {
         self.closed = (!is_answered).then(|| {
             let delay = self
                 .closed

@@ -30,7 +30,6 @@ use auditor_core::{
     key::ProcessKey,
 };
 
-pub(super) use self::gate::Gate;
 pub(crate) use self::layers::Layers;
 use self::{
     http::Engine,

@@ -22,7 +22,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::{super::containers::Gate, Told};
+use super::{AGAIN, Told, UNREACHABLE};
 use crate::config;
 
 /// Time for a step.
@@ -33,6 +33,9 @@ const ANSWER: usize = 4 << 20;
 const IDS: usize = 16;
 /// After how long bundles are asked for again.
 const BUNDLES: Duration = Duration::from_secs(60);
+
+/// What the agent says where the trouble is with one process only.
+const ABOUT_ONE: &str = "workload attestation failed";
 
 const FETCH: &str = "/spire.api.agent.delegatedidentity.v1.DelegatedIdentity/FetchJWTSVIDs";
 const SUBSCRIBE: &str =
@@ -75,7 +78,6 @@ struct Subscribed {
 /// One agent.
 pub(super) struct Agent {
     config: config::Spire,
-    gate: Gate,
     connection: Option<Channel>,
     bundles: Bundles,
     /// When the bundles were told.
@@ -88,7 +90,6 @@ impl Agent {
     pub(super) fn new(config: config::Spire) -> Self {
         Self {
             config,
-            gate: Gate::default(),
             connection: None,
             bundles: Bundles::default(),
             told: None,
@@ -96,11 +97,11 @@ impl Agent {
         }
     }
 
-    /// Who a process is at `now`; `None` where the agent says nothing.
-    pub(super) async fn ask(&mut self, pid: u32, now: Time) -> Option<Told> {
-        if !self.gate.is_open(Instant::now()) {
-            return None;
-        }
+    /// Who a process is at `now`.
+    ///
+    /// # Errors
+    /// When the agent does not say, with the time after which it is to be asked again.
+    pub(super) async fn ask(&mut self, pid: u32, now: Time) -> Result<Told, Duration> {
         let is_old = self.connection.is_some();
         let mut answer = self.attest(pid, now).await;
         if is_old && matches!(&answer, Err(status) if status.code() == Code::Unavailable) {
@@ -108,16 +109,23 @@ impl Agent {
             self.connection = None;
             answer = self.attest(pid, now).await;
         }
-        self.gate.note(answer.is_ok(), Instant::now());
         self.tell(answer.as_ref().err());
-        if answer.is_err() {
+        answer.map_err(|status| {
             self.connection = None;
-        }
-        answer.ok()
+            // Who takes long to be attested must not keep others waiting.
+            match status.code() {
+                Code::DeadlineExceeded => AGAIN,
+                _ => UNREACHABLE,
+            }
+        })
     }
 
     /// Says once that it does not answer, and once that it does.
     fn tell(&mut self, error: Option<&Status>) {
+        if let Some(status) = error.filter(|status| status.message() == ABOUT_ONE) {
+            tracing::debug!(%status, "SPIRE's agent cannot attest a process");
+            return;
+        }
         let is_answering = Some(error.is_none());
         if std::mem::replace(&mut self.is_answering, is_answering) == is_answering {
             return;

@@ -35,7 +35,7 @@ use crate::{capture::Clock, config};
 const QUEUE: usize = 1_024;
 /// After how long a process is asked about again that goes on speaking MCP: its registration may have changed.
 const AGAIN: Duration = Duration::from_secs(60);
-/// The same where the agent could not be asked.
+/// The same where the agent does not say who it is.
 const UNREACHABLE: Duration = Duration::from_secs(5);
 
 /// Asks SPIRE's agent who processes are.
@@ -57,8 +57,8 @@ struct Question {
 pub(super) struct Answer {
     pub(super) process: ProcessKey,
     pub(super) program: FileId,
-    /// `None` where the agent said nothing.
-    pub(super) told: Option<Told>,
+    /// An error where the agent said nothing: after how long it is to be asked again.
+    pub(super) told: Result<Told, Duration>,
 }
 
 /// Who a process is; `None` where it is registered as nobody.
@@ -111,11 +111,7 @@ impl Spire {
         if !answers.is_empty() {
             let now = Clock::read().now();
             for answer in &answers {
-                let wait = if answer.told.is_some() {
-                    AGAIN
-                } else {
-                    UNREACHABLE
-                };
+                let wait = answer.told.as_ref().err().copied().unwrap_or(AGAIN);
                 let again = now.after(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
                 self.due.insert((again, answer.process));
             }
@@ -137,7 +133,7 @@ impl Spire {
 }
 
 /// Asks about a process that lives, and runs this program, all the while.
-async fn attest(agent: &mut Agent, process: ProcessKey, program: FileId) -> Option<Told> {
+async fn attest(agent: &mut Agent, process: ProcessKey, program: FileId) -> Result<Told, Duration> {
     let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
     let held = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     let runs_it = || {
@@ -146,7 +142,7 @@ async fn attest(agent: &mut Agent, process: ProcessKey, program: FileId) -> Opti
         file.is_some_and(|file| is_same_file(file, program)) && proc::is_same(process)
     };
     let Some(held) = held.filter(|_| runs_it()) else {
-        return Some(None);
+        return Ok(None);
     };
     let told = agent.ask(process.pid, Clock::read().now()).await;
     // Its pid was nobody else's if it has not ended; the file tells that it runs no other program.
@@ -154,7 +150,7 @@ async fn attest(agent: &mut Agent, process: ProcessKey, program: FileId) -> Opti
         let mut fds = [PollFd::new(&held, PollFlags::IN)];
         poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ended| ended == 0)
     };
-    if is_same { told } else { Some(None) }
+    if is_same { told } else { Ok(None) }
 }
 
 /// Whether two names are of one file: an overlay has other devices by `stat` than by the kernel.
@@ -203,8 +199,8 @@ mod tests {
         for _ in 0..2 {
             told.push(spire.answers.recv_timeout(Duration::from_secs(10)).unwrap());
         }
-        assert!(matches!(told[0].told, Some(None)));
-        assert!(told[1].told.is_none());
+        assert!(matches!(told[0].told, Ok(None)));
+        assert!(matches!(told[1].told, Err(wait) if wait == UNREACHABLE));
         assert!(spire.take_answers().is_empty());
     }
 }
