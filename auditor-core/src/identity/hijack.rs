@@ -38,8 +38,8 @@ pub struct Finding {
     pub kind: FindingKind,
     /// Keyed hash of the credential or session; `None` where a program was replaced.
     pub secret: Option<Arc<str>>,
-    /// Who used it first, or the process before its program was replaced; `None` where the credential itself tells
-    /// whose it is.
+    /// Who used it first, or the process before its program was replaced; `None` where a token tells whose it
+    /// is, and nobody else was seen to show it before.
     pub first: Option<Use>,
     /// Who uses it now.
     pub second: Use,
@@ -111,24 +111,25 @@ impl Hijacks {
         }
         if let Some(credential) = conduct.credential {
             let hash = &credential.hash;
-            match self.credentials.get(hash).cloned() {
-                None => self
-                    .credentials
-                    .insert(Arc::clone(hash), conduct.by.clone()),
-                Some(first) if is_other_workload(&first.process, &conduct.by.process) => {
-                    self.tell(
-                        FindingKind::SharedCredential,
-                        Some(hash),
-                        Some(first),
-                        &conduct.by,
-                    );
-                }
-                Some(_) => {}
+            let first = self.credentials.get(hash).cloned();
+            if first.is_none() {
+                self.credentials
+                    .insert(Arc::clone(hash), conduct.by.clone());
+            }
+            let other =
+                first.filter(|first| is_other_workload(&first.process, &conduct.by.process));
+            if other.is_some() {
+                self.tell(
+                    FindingKind::SharedCredential,
+                    Some(hash),
+                    other.clone(),
+                    &conduct.by,
+                );
             }
             let is_misplaced = |what: &&str| what.starts_with("token_of_another_");
             let told = conduct.by.identity.as_ref();
             if told.is_some_and(|one| one.contradictions.iter().any(is_misplaced)) {
-                self.tell(FindingKind::MisplacedToken, Some(hash), None, &conduct.by);
+                self.tell(FindingKind::MisplacedToken, Some(hash), other, &conduct.by);
             }
         }
         if let Some(session) = conduct.session {
