@@ -106,6 +106,8 @@ fn workload() -> Workload {
             node: text("node-1"),
             owner: Some(("Deployment".to_owned(), "server".to_owned())),
             labels,
+            started: text("2026-11-28T16:00:00Z"),
+            is_disputed: false,
             source: Some("api_server"),
         }),
         is_late: false,

@@ -35,6 +35,57 @@ pub(crate) struct Config {
     pub(crate) identity: Identity,
     /// Where container runtimes keep what they know.
     pub(crate) containers: Containers,
+    /// How Kubernetes' API server is asked; not at all unless set.
+    pub(crate) kubernetes: Kubernetes,
+}
+
+/// How Kubernetes' API server is asked for the pods of this node.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Kubernetes {
+    /// File with address and credentials of the API server.
+    kubeconfig: Option<PathBuf>,
+    /// Whether the service account of the pod that the auditor runs in is used.
+    in_cluster: bool,
+    /// Name of this node.
+    node: Option<String>,
+}
+
+/// Where address and credentials of the API server are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Credentials {
+    /// In this file.
+    Kubeconfig(PathBuf),
+    /// In the folder that Kubernetes gives every pod.
+    InCluster,
+}
+
+impl Kubernetes {
+    /// Where credentials are; `None` where the API server is not asked.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        let in_cluster = self.in_cluster.then_some(Credentials::InCluster);
+        self.kubeconfig
+            .clone()
+            .map(Credentials::Kubeconfig)
+            .or(in_cluster)
+    }
+
+    /// The name of this node, and what told it.
+    pub(crate) fn node(&self) -> (String, &'static str) {
+        if let Some(node) = &self.node {
+            return (node.clone(), "configuration");
+        }
+        match std::env::var("NODE_NAME") {
+            Ok(node) if !node.is_empty() => (node, "NODE_NAME"),
+            // A kubelet writes the name of its host in small letters.
+            _ => (
+                nix::unistd::gethostname()
+                    .map(|name| name.to_string_lossy().to_lowercase())
+                    .unwrap_or_default(),
+                "host name",
+            ),
+        }
+    }
 }
 
 /// Folders and sockets of container runtimes.
@@ -112,6 +163,7 @@ impl Default for Config {
             mcp: Mcp::default(),
             identity: Identity::default(),
             containers: Containers::default(),
+            kubernetes: Kubernetes::default(),
         }
     }
 }
@@ -154,8 +206,28 @@ impl Config {
             bail!("metrics must be a loopback address such as 127.0.0.1:9464");
         }
         config.identity.check()?;
+        let kubernetes = &config.kubernetes;
+        if kubernetes.in_cluster && kubernetes.kubeconfig.is_some() {
+            bail!("[kubernetes] has kubeconfig and in_cluster: set only one of them");
+        }
+        if kubernetes.node.is_some() && kubernetes.credentials().is_none() {
+            bail!("[kubernetes] names a node but no credentials: set kubeconfig or in_cluster");
+        }
+        if kubernetes
+            .node
+            .as_deref()
+            .is_some_and(|node| !is_node(node))
+        {
+            bail!("[kubernetes] node is no name of a node: letters, digits, `-` and `.` only");
+        }
         Ok(config)
     }
+}
+
+/// Whether a text may name a node, and nothing else where the API server is asked for it.
+fn is_node(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    (1..=253).contains(&name.len()) && name.bytes().all(is_part)
 }
 
 #[cfg(test)]
@@ -177,6 +249,12 @@ mod tests {
         assert!(!all.mcp.server_names.is_empty() && !all.mcp.server_ports.is_empty());
         assert_eq!(all.identity.issuers.len(), 3);
         assert!(all.identity.spire.is_some() && !all.identity.gateway_images.is_empty());
+        assert_eq!(
+            all.kubernetes.credentials(),
+            Some(Credentials::Kubeconfig(
+                "/etc/mcp-auditor/kubeconfig".into()
+            ))
+        );
     }
 
     #[test]
@@ -190,5 +268,19 @@ mod tests {
         assert!(Config::parse("ring_bytes = 1000000").is_err());
         assert!(Config::parse("metrics = \"0.0.0.0:9464\"").is_err());
         assert!(Config::parse("processes = 100").is_err());
+        let both = "[kubernetes]\nkubeconfig = \"/k\"\nin_cluster = true";
+        assert!(Config::parse(both).is_err());
+        assert!(Config::parse("[kubernetes]\nnode = \"n\"").is_err());
+        let other = "[kubernetes]\nin_cluster = true\nnode = \"n,metadata.name=x\"";
+        assert!(Config::parse(other).is_err());
+    }
+
+    #[test]
+    fn nobody_is_asked_over_the_network_unless_configured() {
+        assert_eq!(Config::default().kubernetes.credentials(), None);
+        let config = Config::parse("[kubernetes]\nin_cluster = true\nnode = \"n-1\"").unwrap();
+        let kubernetes = config.kubernetes;
+        assert_eq!(kubernetes.credentials(), Some(Credentials::InCluster));
+        assert_eq!(kubernetes.node(), ("n-1".to_owned(), "configuration"));
     }
 }

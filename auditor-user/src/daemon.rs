@@ -28,7 +28,7 @@ use crate::{
     output::Output,
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
     tls::{FileKey, Knowledge},
-    workload::{Cgroups, Containers, Hasher, Lost, Programs, Spire, Table},
+    workload::{Cgroups, Containers, Hasher, Lost, Pods, Programs, Spire, Table, Watch},
 };
 
 /// How often counters are read and what is old is forgotten.
@@ -128,7 +128,10 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     let mut table = Table::new(clock.boot, Cgroups::of_host(), Some(hasher));
     table.set_limit(options.config.processes);
     let containers = Containers::start(&options.config.containers);
-    table.set_containers(containers.context("cannot start the thread that learns of containers")?);
+    let mut containers = containers.context("cannot start the thread that learns of containers")?;
+    let pods = Pods::start(&options.config.kubernetes);
+    containers.set_pods(pods.context("cannot start the thread that learns of pods")?);
+    table.set_containers(containers);
     if let Some(spire) = &options.config.identity.spire {
         table.set_spire(Spire::start(spire).context("cannot start the thread that asks SPIRE")?);
     }
@@ -435,6 +438,11 @@ impl Daemon {
         let (forgotten, unasked) = containers.lost();
         metrics::raise(&counters.forgotten_containers, forgotten);
         metrics::raise(&counters.unasked_containers, unasked);
+        let pods = containers.pods();
+        counters.pods.set(pods.len() as i64);
+        let is_heard = pods.state() == Watch::Heard;
+        counters.pods_heard.set(i64::from(is_heard));
+        metrics::raise(&counters.refused_pods, pods.refused());
         let lost = self.table.lost();
         metrics::raise(&counters.forgotten_processes, lost.forgotten);
         metrics::raise(&counters.refused_processes, lost.refused);

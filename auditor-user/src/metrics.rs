@@ -54,6 +54,8 @@ pub(crate) struct Metrics {
     pub(crate) forgotten_containers: Counter,
     /// Questions about containers for which there was no room.
     pub(crate) unasked_containers: Counter,
+    /// Pods for which there was no room.
+    pub(crate) refused_pods: Counter,
     /// Requests that wait for their answer.
     pub(crate) open_interactions: Gauge<i64>,
     /// Channels remembered.
@@ -62,6 +64,10 @@ pub(crate) struct Metrics {
     pub(crate) processes: Gauge<i64>,
     /// Containers remembered.
     pub(crate) containers: Gauge<i64>,
+    /// Pods of this node remembered, as the API server told them.
+    pub(crate) pods: Gauge<i64>,
+    /// Whether the API server tells of pods: 1 or 0.
+    pub(crate) pods_heard: Gauge<i64>,
     /// Bytes held by unfinished messages.
     pub(crate) buffered_bytes: Gauge<i64>,
 }
@@ -71,7 +77,7 @@ impl Metrics {
     pub(crate) fn registered() -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("mcp_auditor");
-        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 13] = [
+        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 14] = [
             (
                 "kernel_refused_records",
                 "Records for which the ring had no room",
@@ -129,11 +135,16 @@ impl Metrics {
                 "Questions about containers for which there was no room",
                 &metrics.unasked_containers,
             ),
+            (
+                "refused_pods",
+                "Pods of the API server for which there was no room",
+                &metrics.refused_pods,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
-        let gauges: [(&str, &str, &Gauge<i64>); 5] = [
+        let gauges: [(&str, &str, &Gauge<i64>); 7] = [
             (
                 "open_interactions",
                 "Requests that wait for their answer",
@@ -142,6 +153,16 @@ impl Metrics {
             ("channels", "Channels remembered", &metrics.channels),
             ("processes", "Processes remembered", &metrics.processes),
             ("containers", "Containers remembered", &metrics.containers),
+            (
+                "pods",
+                "Pods of this node remembered, as the API server told them",
+                &metrics.pods,
+            ),
+            (
+                "pods_heard",
+                "Whether the API server tells of pods",
+                &metrics.pods_heard,
+            ),
             (
                 "buffered_bytes",
                 "Bytes held by unfinished messages",

@@ -47,7 +47,11 @@ pub struct Pod {
     pub owner: Option<(String, String)>,
     /// Its labels, sorted by name.
     pub labels: Vec<(String, String)>,
-    /// Who told: `cgroup`, `bundle`, `runtime`, `api_server`.
+    /// When its node took it over, as the API server writes times (RFC 3339).
+    pub started: Option<String>,
+    /// Whether the runtime and the API server name it differently; the names here are the runtime's.
+    pub is_disputed: bool,
+    /// Who told last: `cgroup`, `bundle`, `runtime`, `api_server`.
     pub source: Option<&'static str>,
 }
 

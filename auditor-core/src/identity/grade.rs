@@ -113,9 +113,14 @@ fn pod_name(pod: &Pod) -> String {
     }
 }
 
-/// What a credential says that the kernel knows otherwise.
+/// What speaks against a name: what a credential says that the kernel knows otherwise, or a pod with two names.
 fn contradictions(process: Option<&Process>, credential: Option<&Credential>) -> Vec<&'static str> {
     let mut found = Vec::new();
+    let workload = process.and_then(|process| process.workload.as_deref());
+    let pod = workload.and_then(|workload| workload.pod.as_ref());
+    if pod.is_some_and(|pod| pod.is_disputed) {
+        found.push("pod_named_differently");
+    }
     let Some(credential) = credential else {
         return found;
     };
@@ -135,8 +140,6 @@ fn contradictions(process: Option<&Process>, credential: Option<&Credential>) ->
     {
         found.push("token_of_another_workload");
     }
-    let workload = process.and_then(|process| process.workload.as_deref());
-    let pod = workload.and_then(|workload| workload.pod.as_ref());
     let claimed = claims.and_then(|claims| claims.kubernetes.as_ref());
     let (Some(claimed), Some(pod)) = (claimed, pod) else {
         return found;
@@ -181,6 +184,7 @@ fn evidence(
     ));
     add(&bytes(container.and_then(|one| one.image_digest.as_ref())));
     add(&bytes(pod.map(|pod| &pod.uid)));
+    add(&bytes(pod.and_then(|pod| pod.service_account.as_ref())));
     let attested = process.and_then(|process| process.attestation.as_deref());
     for id in attested.map(|one| one.ids.as_slice()).unwrap_or_default() {
         add(id.as_bytes());

@@ -2,18 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
 use crate::{
-    config::Containers,
+    config::{Config, Containers, Kubernetes},
     probe::{Btf, Release, probes},
+    workload,
 };
 
 /// Flags of `doctor`.
 #[derive(Args)]
 pub(super) struct Arguments {
+    /// Configuration file [default: /etc/mcp-auditor/config.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print JSON for programs
     #[arg(long)]
     json: bool,
@@ -32,7 +36,9 @@ struct Finding {
 
 impl Arguments {
     pub(super) fn execute(self) -> Result<()> {
-        let findings = examine();
+        let (config, _) = Config::read(self.config.as_deref())?;
+        let mut findings = examine(&config.containers);
+        findings.extend(api_server(&config.kubernetes)?);
         if self.json {
             println!("{}", serde_json::to_string_pretty(&findings)?);
         } else {
@@ -50,7 +56,7 @@ impl Arguments {
     }
 }
 
-fn examine() -> Vec<Finding> {
+fn examine(places: &Containers) -> Vec<Finding> {
     let mut findings = vec![finding(
         "root",
         "load programs into the kernel, read other processes",
@@ -102,7 +108,7 @@ fn examine() -> Vec<Finding> {
         Release::of_kernel().has_safe_returns(),
         Path::new(UPROBES).exists(),
     ));
-    findings.extend(runtimes(&Containers::default()));
+    findings.extend(runtimes(places));
     for (what, obstacle) in [
         ("32-bit programs", "their system calls are not heard"),
         (
@@ -165,6 +171,32 @@ fn runtimes(places: &Containers) -> Vec<Finding> {
         )
     });
     folders.chain(sockets).collect()
+}
+
+/// Whether Kubernetes' API server tells of this node's pods; nothing where it is not to be asked.
+fn api_server(settings: &Kubernetes) -> Result<Option<Finding>> {
+    if settings.credentials().is_none() {
+        return Ok(None);
+    }
+    let (node, by) = settings.node();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")?;
+    let obstacle = runtime.block_on(workload::probe(settings, &node)).err();
+    let obstacle = obstacle.map(|error| {
+        format!(
+            "{:#}; [kubernetes] in the configuration tells address and credentials, which must let pods be listed and watched",
+            anyhow::Error::from(error)
+        )
+    });
+    let purpose = format!("service account and owner of the pods of node {node} (by {by})");
+    Ok(Some(finding(
+        "Kubernetes' API server",
+        &purpose,
+        false,
+        obstacle,
+    )))
 }
 
 /// Where the kernel shows that it has user probes.

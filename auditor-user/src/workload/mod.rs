@@ -6,6 +6,7 @@
 mod cgroup;
 mod containers;
 mod hash;
+mod pods;
 mod proc;
 mod program;
 mod spire;
@@ -14,6 +15,7 @@ mod table;
 pub(crate) use cgroup::Cgroups;
 pub(crate) use containers::Containers;
 pub(crate) use hash::Hasher;
+pub(crate) use pods::{Pods, State as Watch, probe};
 pub(crate) use proc::TICK;
 pub(crate) use program::Programs;
 pub(crate) use spire::Spire;

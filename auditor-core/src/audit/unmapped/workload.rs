@@ -32,6 +32,7 @@ struct Pod<'a> {
     node: Option<&'a str>,
     owner: Option<Owner<'a>>,
     labels: Labels<'a>,
+    started: Option<&'a str>,
     source: Option<&'static str>,
 }
 
@@ -100,6 +101,7 @@ fn pod(pod: &workload::Pod) -> Pod<'_> {
         node: pod.node.as_deref(),
         owner: pod.owner.as_ref().map(|(kind, name)| Owner { kind, name }),
         labels: Labels(&pod.labels),
+        started: pod.started.as_deref(),
         source: pod.source,
     }
 }

@@ -10,7 +10,7 @@ mod gate;
 mod grpc;
 mod http;
 mod layers;
-mod oci;
+pub(super) mod oci;
 mod path;
 mod source;
 mod storage;
@@ -22,7 +22,7 @@ use std::{
         Arc,
         mpsc::{Receiver, sync_channel},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use auditor_core::{
@@ -35,12 +35,15 @@ use self::{
     http::Engine,
     source::{Desk, Patience, Source},
 };
+use super::pods::{Pods, Told};
 use crate::config;
 
 /// Containers remembered.
 const CONTAINERS: usize = 4_096;
 /// Answers that wait to be taken.
 const ANSWERS: usize = 1_024;
+/// How long after a container was met the API server may tell of its pod before events stop waiting for that.
+const NEW: Duration = Duration::from_secs(1);
 /// What is on disk comes soon or not at all.
 const DISK: Patience = Patience {
     delays: &[
@@ -71,6 +74,8 @@ pub(crate) struct Containers {
     order: VecDeque<Arc<str>>,
     desks: Vec<Desk>,
     answers: Option<Receiver<Answer>>,
+    /// What Kubernetes' API server tells.
+    pods: Pods,
     forgotten: u64,
     unasked: u64,
 }
@@ -110,8 +115,11 @@ struct Answer {
 struct Known {
     /// What is known; its container's id is empty while only the path speaks for it.
     found: Found,
+    /// What the API server told of its pod.
+    told: Option<Told>,
     /// Desks that have not answered yet, a bit each.
     waiting: u8,
+    met: Instant,
     /// The same for processes that run, and for those that had ended before it was complete.
     workload: Arc<Workload>,
     late: Arc<Workload>,
@@ -139,6 +147,16 @@ impl Containers {
             answers: Some(answers),
             ..Self::default()
         })
+    }
+
+    /// Has it know what Kubernetes' API server tells of pods.
+    pub(crate) fn set_pods(&mut self, pods: Pods) {
+        self.pods = pods;
+    }
+
+    /// What Kubernetes' API server tells of pods.
+    pub(crate) fn pods(&self) -> &Pods {
+        &self.pods
     }
 
     /// Has what is in a cgroup found out, as soon as it was made.
@@ -204,7 +222,11 @@ impl Containers {
 
     /// Whether more will be known of a container in a moment.
     pub(crate) fn is_learning(&self, path: &str) -> bool {
-        self.known.get(path).is_some_and(|known| known.waiting != 0)
+        self.known.get(path).is_some_and(|known| {
+            let is_awaited = |pod: &Pod| self.pods.is_awaited(&pod.uid);
+            let is_pod_due = || known.met.elapsed() < NEW && known.pod().is_some_and(is_awaited);
+            known.waiting != 0 || is_pod_due()
+        })
     }
 
     /// Takes in what was found out; gives the containers of which more is known now.
@@ -219,8 +241,18 @@ impl Containers {
                 continue;
             };
             known.waiting &= !(u8::from(!answer.is_waiting) << answer.desk);
-            if known.complete(answer.found) {
+            if known.complete(answer.found, &self.pods) {
                 changed.push(answer.path);
+            }
+        }
+        let told = self.pods.take_news(Instant::now());
+        if told.is_empty() {
+            return changed;
+        }
+        for (path, known) in &mut self.known {
+            let is_told = known.pod().is_some_and(|pod| told.contains(&pod.uid));
+            if is_told && known.hear(&self.pods) {
+                changed.push(Arc::clone(path));
             }
         }
         changed
@@ -283,7 +315,7 @@ impl Containers {
             maker,
             runtime,
         };
-        let mut known = Known::of(found);
+        let mut known = Known::of(found, &self.pods);
         for (number, desk) in self.desks.iter().enumerate() {
             if desk.ask(query.clone()) {
                 known.waiting |= 1 << number;
@@ -323,34 +355,69 @@ impl Query {
 }
 
 impl Known {
-    fn of(found: Found) -> Self {
+    fn of(found: Found, pods: &Pods) -> Self {
         let mut known = Self {
             found,
+            told: None,
             waiting: 0,
+            met: Instant::now(),
             workload: Arc::default(),
             late: Arc::default(),
         };
+        known.told = known.pod().and_then(|pod| pods.get(&pod.uid)).cloned();
         known.refresh();
         known
     }
 
+    /// The pod, as the path or a runtime tells it.
+    fn pod(&self) -> Option<&Pod> {
+        self.found.pod.as_ref()
+    }
+
     /// Takes in what was found; false when that is nothing new.
-    fn complete(&mut self, found: Option<Found>) -> bool {
+    fn complete(&mut self, found: Option<Found>, pods: &Pods) -> bool {
         let before = self.found.clone();
         self.found.complete(found);
         if before == self.found {
             return false;
         }
+        self.told = self
+            .pod()
+            .and_then(|pod| pods.get(&pod.uid))
+            .cloned()
+            .or(self.told.take());
         self.refresh();
         true
     }
 
+    /// Takes in what the API server told; false when that is nothing new.
+    fn hear(&mut self, pods: &Pods) -> bool {
+        let told = self.pod().and_then(|pod| pods.get(&pod.uid)).cloned();
+        if told.is_none() || told == self.told {
+            return false;
+        }
+        self.told = told;
+        let before = Arc::clone(&self.workload);
+        self.refresh();
+        before != self.workload
+    }
+
     fn refresh(&mut self) {
-        let workload = Workload {
+        let was_disputed = is_disputed(&self.workload);
+        let mut workload = Workload {
             container: Some(self.found.container.clone()),
             pod: self.found.pod.clone(),
             is_late: false,
         };
+        if let Some(told) = &self.told {
+            told.complete(&mut workload);
+        }
+        if is_disputed(&workload) && !was_disputed {
+            tracing::warn!(
+                container = self.found.container.id,
+                "runtime and API server name its pod differently: the runtime's names are kept"
+            );
+        }
         self.late = Arc::new(Workload {
             is_late: true,
             ..workload.clone()
@@ -403,6 +470,10 @@ impl Found {
             own.source = pod.source;
         }
     }
+}
+
+fn is_disputed(workload: &Workload) -> bool {
+    workload.pod.as_ref().is_some_and(|pod| pod.is_disputed)
 }
 
 /// Fills an empty place; true when it was filled.

@@ -151,7 +151,9 @@ impl Config {
 }
 
 /// The labels that are kept, sorted by name.
-pub(super) fn labels(all: impl IntoIterator<Item = (String, String)>) -> Vec<(String, String)> {
+pub(in crate::workload) fn labels(
+    all: impl IntoIterator<Item = (String, String)>,
+) -> Vec<(String, String)> {
     let fits = |(name, value): &(String, String)| name.len() + value.len() <= LABEL;
     let mut kept: Vec<_> = all.into_iter().filter(fits).collect();
     kept.sort();
@@ -160,7 +162,7 @@ pub(super) fn labels(all: impl IntoIterator<Item = (String, String)>) -> Vec<(St
 }
 
 /// The digest in a reference to an image, with its algorithm. A digest alone is that of the image's configuration.
-pub(super) fn digest(reference: &str) -> Option<String> {
+pub(in crate::workload) fn digest(reference: &str) -> Option<String> {
     let (_, digest) = reference.rsplit_once('@')?;
     let hex = digest.strip_prefix("sha256:")?;
     (hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| digest.to_owned())
