@@ -16,6 +16,7 @@ mod front;
 mod identity;
 mod interaction;
 mod keys;
+mod kubernetes;
 mod load;
 mod measure;
 mod objects;
@@ -110,6 +111,7 @@ fn contracts(arguments: &Arguments) -> usize {
     let limit = LIMIT * arguments.slow;
     let failed = contract::check(auditor, &folder, only, limit);
     let failed = failed + engine::check(auditor, arguments, limit);
+    let failed = failed + kubernetes::check(auditor, arguments, limit);
     let certificates = Certificates::make(&arguments.folder.join("certificates"));
     let alone = certificates.map(|certificates| {
         let setup = load::alone::Setup {

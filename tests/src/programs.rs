@@ -211,6 +211,13 @@ pub(crate) fn spire(name: &str) -> Result<PathBuf> {
     Ok(installed("AUDITOR_E2E_SPIRE")?.join(name))
 }
 
+/// A program of Kubernetes.
+pub(crate) fn kubernetes(name: &str) -> Result<Command> {
+    Ok(Command::new(
+        installed("AUDITOR_E2E_KUBERNETES")?.join(name),
+    ))
+}
+
 /// The script that plays a role with a version of the TypeScript SDK.
 fn script(role: &str, version: &str) -> String {
     match role {

@@ -130,6 +130,55 @@ pub(crate) fn spire() -> Result<PathBuf> {
     })
 }
 
+/// Installs what a cluster of one node needs, and gives a folder with the programs of Kubernetes.
+///
+/// They are built from Go modules: the projects' own binaries are not in any package registry.
+pub(crate) fn kubernetes() -> Result<PathBuf> {
+    const VERSION: &str = "k8s.io/component-base/version";
+    if apt::is_here() {
+        apt::install(&[
+            "busybox-static",
+            "containerd",
+            "etcd-server",
+            "openssl",
+            "runc",
+        ])?;
+    }
+    let sources = folder("kubernetes");
+    let version = output(&mut command("go", ["version"]))
+        .context("Go 1.26 or newer is needed to build Kubernetes")?;
+    let inputs = contents(&sources)?;
+    cache::entry("kubernetes", &[&inputs, version.as_bytes()], |folder| {
+        println!("building Kubernetes (several minutes)");
+        let modules = std::fs::read_to_string(sources.join("go.mod"))?;
+        let release = modules.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            words.find(|word| *word == "k8s.io/kubernetes")?;
+            words.next()?.strip_prefix('v')
+        });
+        let release = release.context("go.mod names no version of k8s.io/kubernetes")?;
+        let minor = release.split('.').nth(1).unwrap_or_default();
+        // Its parts refuse each other without a version.
+        let flags = format!(
+            "-s -w -X {VERSION}.gitVersion=v{release} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor={minor} \
+             -X k8s.io/client-go/pkg/version.gitVersion=v{release}"
+        );
+        let mut go = command("go", ["build", "-trimpath", "-ldflags", &flags, "-o"]);
+        go.arg(folder);
+        for program in [
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kubectl",
+            "kubelet",
+        ] {
+            go.arg(format!("k8s.io/kubernetes/cmd/{program}"));
+        }
+        go.env("CGO_ENABLED", "0").env("GOFLAGS", "-buildvcs=false");
+        output(go.current_dir(&sources)).map(drop)
+    })
+}
+
 /// A folder with the Rust programs.
 pub(crate) fn rust() -> Result<PathBuf> {
     let sources = folder("rust");

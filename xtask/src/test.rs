@@ -23,7 +23,8 @@ pub(crate) struct Options {
     /// The parts to run; all of them when none is named
     parts: Vec<Part>,
     /// Leave out test programs that cannot be installed here (python, typescript, go, rust, java;
-    /// tools are curl, wget, nginx and the like; engines are podman, runc and containerd)
+    /// tools are curl, wget, nginx and the like; engines are podman, runc and containerd; kubernetes
+    /// is built from its modules)
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
     /// Run only the end-to-end tests whose name contains this

@@ -13,7 +13,7 @@ pub(super) const IMAGE: &str = "localhost/mcp-e2e/caller:1";
 const PROGRAM: &str = "/bin/busybox";
 
 /// Makes a root file system in a folder.
-pub(super) fn make(root: &Path) -> Result<()> {
+pub(crate) fn make(root: &Path) -> Result<()> {
     for folder in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
         fs::create_dir_all(root.join(folder))?;
     }

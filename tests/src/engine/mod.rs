@@ -3,10 +3,10 @@
 //! Images are made from files of this host; no registry is asked. The tests run one after the other. Needs root.
 
 mod containerd;
-mod layer;
+pub(crate) mod layer;
 mod podman;
 mod runc;
-mod server;
+pub(crate) mod server;
 
 use std::{
     collections::HashMap,
@@ -125,7 +125,7 @@ fn clients(daemon: &Daemon, ids: &[u64], limit: Duration) -> Result<HashMap<u64,
 }
 
 /// Compares a client with what it must be, by JSON pointers.
-fn judge(client: &Value, due: &[(&str, &str)]) -> Result<()> {
+pub(crate) fn judge(client: &Value, due: &[(&str, &str)]) -> Result<()> {
     for (pointer, due) in due {
         let told = client.pointer(pointer).and_then(Value::as_str);
         ensure!(told == Some(due), "{pointer} is not {due}: {client}");

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 /// Starts it; gives its port. It ends with this process.
-pub(super) fn start() -> Result<u16> {
+pub(crate) fn start() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
     thread::spawn(move || {

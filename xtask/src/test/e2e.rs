@@ -75,6 +75,9 @@ pub(crate) fn install(without: &[String]) -> Result<Vec<(&'static str, String)>>
     if wanted("engines") {
         programs::engines()?;
     }
+    if wanted("kubernetes") && wanted("engines") && wanted("go") {
+        variables.push(("AUDITOR_E2E_KUBERNETES", text(programs::kubernetes()?)));
+    }
     Ok(variables)
 }
 
