@@ -43,6 +43,7 @@ impl World for Known {
                 workload: (key.pid == 20).then(|| Arc::new(workload())),
                 program: None,
                 attestation: None,
+                workflow: None,
                 lineage: lineage.collect(),
             })
         })

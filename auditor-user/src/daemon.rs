@@ -28,7 +28,7 @@ use crate::{
     output::Output,
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
     tls::{FileKey, Knowledge},
-    workload::{Cgroups, Containers, Hasher, Lost, Pods, Programs, Spire, Table, Watch},
+    workload::{Cgroups, Containers, Hasher, Lost, Pods, Programs, Spire, Table, Watch, Workflows},
 };
 
 /// How often counters are read and what is old is forgotten.
@@ -137,6 +137,8 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     }
     let programs = Programs::start().context("cannot start the thread that looks for packages")?;
     table.set_programs(programs);
+    let workflows = Workflows::start().context("cannot start the thread that reads workflows")?;
+    table.set_workflows(workflows);
     table.fill();
     let knowledge = Knowledge::start(stacks, clock.now().since(clock.boot));
     table.set_tls(knowledge.context("cannot start the thread that looks at processes")?);

@@ -10,11 +10,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{
-    chain::{Basis, Certainty, Chains},
+    chain::{Basis, Certainty, Chain, Chains},
     event::{AuditEvent, End, PartName, Party, Witness},
     finding::FindingEvent,
     hops::{Hop, Hops, Leg},
     settings::Settings,
+    workflow::{Origin, Origins},
     world::{Seen, World},
 };
 use crate::{
@@ -38,6 +39,7 @@ pub struct Auditor {
     hashes: HashMap<String, Arc<str>>,
     hops: Hops,
     chains: Chains,
+    origins: Origins,
     credentials: Credentials,
     hijacks: Hijacks,
 }
@@ -51,6 +53,7 @@ impl Auditor {
             hashes: HashMap::new(),
             hops: Hops::default(),
             chains: Chains::default(),
+            origins: Origins::default(),
             credentials: Credentials::default(),
             hijacks: Hijacks::default(),
         }
@@ -123,6 +126,14 @@ impl Auditor {
             Kind::Notification => Some(self.chains.place_notification(&interaction, asker, world)),
             Kind::UnpairedResponse | Kind::Gap => None,
         };
+        let credential = self.credential(&interaction, now);
+        let origin = self.origin(
+            &interaction,
+            (asker, answerer),
+            chain,
+            credential.as_deref(),
+            world,
+        );
         let asked_at = interaction.request.as_ref().map(|part| part.first);
         let answered_at = interaction.response.as_ref().map(|part| part.first);
         let asker = party(asker, asked_at.or(answered_at).unwrap_or(now), world);
@@ -161,7 +172,6 @@ impl Auditor {
             .mcp_session_id
             .as_deref()
             .map(|id| self.hash(id));
-        let credential = self.credential(&interaction, now);
         let session = &interaction.session;
         let identity = |party: &Party, credential: Option<&Credential>, info: &Option<Peer>| {
             Identity::of(party.process.as_deref(), credential, info.is_some())
@@ -180,10 +190,35 @@ impl Auditor {
             session_hash,
             hop,
             chain,
+            origin,
             interaction,
         };
         self.watch_for_hijacks(&event);
         event
+    }
+
+    /// The workflow of an interaction, by who asked it and what led to it.
+    fn origin(
+        &mut self,
+        interaction: &Interaction,
+        (asker, answerer): (Option<Actor>, Option<Actor>),
+        chain: Option<Chain>,
+        credential: Option<&Credential>,
+        world: &impl World,
+    ) -> Option<Origin> {
+        let client = match interaction.direction {
+            Direction::ClientToServer => asker,
+            Direction::ServerToClient => answerer,
+        };
+        if let (Some(credential), Some(client)) = (credential, client)
+            && let Some(process) = world.process(client.process)
+            && let Some(workflow) = &process.workflow
+        {
+            self.origins
+                .handle_credential(credential, client.process, workflow);
+        }
+        let above = self.chains.askers_above(chain?.parent);
+        self.origins.of(asker.into_iter().chain(above), world)
     }
 
     /// What the client showed with its request, or with its answer to the server's.

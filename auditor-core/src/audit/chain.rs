@@ -198,6 +198,18 @@ impl Chains {
         self.join(id, trace, found, 0, world)
     }
 
+    /// Who asked the interactions above one, from its parent on, as far as they are remembered and known.
+    pub(super) fn askers_above(
+        &self,
+        parent: Option<InteractionId>,
+    ) -> impl Iterator<Item = Actor> + '_ {
+        let leg = |id| self.legs.get(&id);
+        let above = std::iter::successors(parent.and_then(leg), move |below| {
+            below.chain.and_then(|chain| chain.parent).and_then(leg)
+        });
+        above.take(usize::from(DEPTH)).filter_map(|leg| leg.asker)
+    }
+
     fn place(&mut self, id: InteractionId, deep: u8, world: &impl World) -> Chain {
         let Some(leg) = self.legs.get_mut(&id) else {
             return root(id, None);

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{chain::Chain, hops::Hop, settings::Settings, world::Process};
+use super::{chain::Chain, hops::Hop, settings::Settings, workflow::Origin, world::Process};
 use crate::{
     identity::{Credential, Identity},
     key::{Actor, ChannelId, Time},
@@ -43,6 +43,8 @@ pub struct AuditEvent {
     pub hop: Option<Hop>,
     /// Which interaction led to it. `None` for gaps and stray answers.
     pub chain: Option<Chain>,
+    /// The workflow that its chain began in.
+    pub origin: Option<Origin>,
 }
 
 /// One side of an interaction, as far as known.

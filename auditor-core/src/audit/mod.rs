@@ -17,6 +17,7 @@ mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unmapped;
+mod workflow;
 mod workload;
 mod world;
 
@@ -29,5 +30,6 @@ pub use finding::FindingEvent;
 pub use hops::Hop;
 pub use pretty::COLUMNS;
 pub use settings::{Device, Level, Settings};
-pub use workload::{Container, Pod, Program, Workload};
+pub use workflow::{Origin, fuzz_environment};
+pub use workload::{Container, Pod, Program, Workflow, WorkflowSystem, Workload};
 pub use world::{Ancestor, Process, Seen, World};

@@ -9,7 +9,7 @@ use serde::Serialize;
 use self::{
     chain::ChainView,
     identity::{Credential, Identities},
-    workload::{Program, Workload},
+    workload::{Program, Workflow, Workload},
 };
 use super::{
     event::{AuditEvent, End, PartName, Party},
@@ -59,7 +59,7 @@ struct Mcp<'a> {
     response: Option<Message<'a>>,
     witnesses: Witnesses<'a>,
     hop: Option<HopView>,
-    chain: Option<ChainView>,
+    chain: Option<ChainView<'a>>,
     batch: Option<u32>,
     round_trip: Option<u32>,
     time_ns: u64,
@@ -91,6 +91,7 @@ struct Side<'a> {
     pod: Option<&'a str>,
     workload: Option<Workload<'a>>,
     program: Option<Program<'a>>,
+    workflow: Option<Workflow<'a>>,
     lineage: List<Lineage<'a>>,
 }
 
@@ -412,6 +413,9 @@ fn side(party: &Party) -> Option<Side<'_>> {
         program: process
             .and_then(|process| process.program.as_deref())
             .map(Program::of),
+        workflow: process
+            .and_then(|process| process.workflow.as_deref())
+            .map(Workflow::of),
         lineage: List(Lineage(
             process.map_or(&[][..], |process| &process.lineage).iter(),
         )),

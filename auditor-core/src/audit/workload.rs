@@ -1,4 +1,7 @@
-//! What a process runs in and what it runs: container, pod, program. Values; whoever reads the host finds them out.
+//! What a process runs in, what it runs and for whom: container, pod, program, workflow. Values; whoever reads the host
+//! finds them out.
+
+use crate::key::ProcessKey;
 
 /// What a process runs in. Unknown is `None`, never guessed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -66,4 +69,50 @@ pub struct Program {
     pub version: Option<String>,
     /// Kind of the package: `npm`, `pypi`.
     pub ecosystem: Option<&'static str>,
+}
+
+/// The run of a continuous-integration workflow, or of a Kubernetes Job, that a process works for. Its own word.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Workflow {
+    /// What runs it.
+    pub system: WorkflowSystem,
+    /// The repository: owner and name.
+    pub repository: Option<String>,
+    /// Name of the workflow; of a Jenkins job.
+    pub workflow: Option<String>,
+    /// The workflow's file with its revision (GitHub Actions).
+    pub workflow_ref: Option<String>,
+    /// The run: id of a run or pipeline, number of a build, uid of a Job.
+    pub run: Option<String>,
+    /// Which attempt of the run.
+    pub attempt: Option<String>,
+    /// Name of the job within the run.
+    pub job: Option<String>,
+    /// Id of the job (GitLab CI).
+    pub job_id: Option<String>,
+    /// Which of a Job's pods it is (`JOB_COMPLETION_INDEX`).
+    pub index: Option<String>,
+    /// Who began it.
+    pub actor: Option<String>,
+    /// The commit.
+    pub revision: Option<String>,
+    /// The branch or tag.
+    pub reference: Option<String>,
+    /// The machine that it was given.
+    pub runner: Option<String>,
+    /// The first process known to bear it.
+    pub source: ProcessKey,
+}
+
+/// What runs workflows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WorkflowSystem {
+    /// GitHub Actions, and what is compatible with it.
+    GitHub,
+    /// GitLab CI.
+    GitLab,
+    /// Jenkins.
+    Jenkins,
+    /// A Kubernetes Job.
+    Kubernetes,
 }

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::workload::{Program, Workload};
+use super::workload::{Program, Workflow, Workload};
 use crate::{
     identity::Attestation,
     key::{Actor, ChannelId, ProcessKey, Side, Time},
@@ -75,6 +75,8 @@ pub struct Process {
     pub program: Option<Arc<Program>>,
     /// What an agent that is trusted said it is.
     pub attestation: Option<Arc<Attestation>>,
+    /// The workflow that it works for, by its environment or its pod.
+    pub workflow: Option<Arc<Workflow>>,
     /// Its parents, nearest first; at most 16.
     pub lineage: Vec<Ancestor>,
 }

@@ -11,6 +11,7 @@ mod proc;
 mod program;
 mod spire;
 mod table;
+mod workflow;
 
 pub(crate) use cgroup::Cgroups;
 pub(crate) use containers::Containers;
@@ -20,3 +21,4 @@ pub(crate) use proc::TICK;
 pub(crate) use program::Programs;
 pub(crate) use spire::Spire;
 pub(crate) use table::{Lost, Table};
+pub(crate) use workflow::Workflows;

@@ -48,6 +48,7 @@ pub(super) fn read(pid: u32, boot: Time) -> Option<(Process, Option<FileId>, u32
         workload: None,
         program: None,
         attestation: None,
+        workflow: None,
         lineage: Vec::<Ancestor>::new(),
     };
     // The executable was opened by pid: another process may have had it by then.

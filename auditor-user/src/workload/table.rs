@@ -3,6 +3,7 @@
 //! Bound: as configured; beyond it the dead go first, oldest before newer, then nothing new is taken. Both are counted.
 
 mod entry;
+mod workflow;
 
 use std::{
     cell::Cell,
@@ -26,6 +27,7 @@ use super::{
     proc::{self, TICK},
     program::Programs,
     spire::Spire,
+    workflow::Workflows,
 };
 use crate::{config, tls::Knowledge};
 
@@ -48,6 +50,7 @@ pub(crate) struct Table {
     containers: Containers,
     programs: Option<Programs>,
     spire: Option<Spire>,
+    workflows: Option<Workflows>,
     hasher: Option<Hasher>,
     /// Processes remembered, dead ones included.
     limit: usize,
@@ -79,6 +82,7 @@ impl Table {
             containers: Containers::default(),
             programs: None,
             spire: None,
+            workflows: None,
             hasher,
             limit: config::Config::default().processes,
             lost: Lost::default(),
@@ -189,8 +193,14 @@ impl Table {
             attestation: None,
             ..Process::clone(&parent.process)
         };
-        let file = parent.file;
+        let (file, workflow) = (parent.file, parent.workflow.get());
         self.insert(process, file);
+        // It was born with its parent's environment.
+        if workflow == Asked::Answered
+            && let Some(entry) = self.find_mut(child)
+        {
+            entry.workflow.set(Asked::Answered);
+        }
     }
 
     /// Notes that a process runs another program.
@@ -238,6 +248,9 @@ impl Table {
             workload: None,
             program: None,
             attestation: None,
+            workflow: before
+                .as_ref()
+                .and_then(|process| process.workflow.clone()),
             lineage: match before {
                 Some(process) => process.lineage.clone(),
                 None => self
@@ -254,6 +267,9 @@ impl Table {
         self.insert(process, Some(file));
         if let Some(entry) = self.find_mut(key) {
             entry.past = past.unwrap_or_default();
+        }
+        if let Some(entry) = self.find(key) {
+            self.ask_workflow(entry);
         }
     }
 
@@ -310,6 +326,7 @@ impl Table {
         self.take_workloads();
         self.take_programs();
         self.take_attestations();
+        self.take_workflows();
     }
 
     /// Takes in who processes are by the word of SPIRE's agent.
@@ -522,6 +539,7 @@ impl Table {
                 is_dead: false,
                 program: Cell::default(),
                 attestation: Cell::default(),
+                workflow: Cell::default(),
             };
             entry.show_workload(&self.containers);
             self.known.insert(key, entry);
@@ -551,7 +569,8 @@ impl Processes for Table {
             return false;
         };
         let is_hashing = entry.process.exe_sha256.is_none() && self.hurry(entry);
-        let is_asking = self.ask_program(entry) | self.ask_spire(entry);
+        let is_asking =
+            self.ask_program(entry) | self.ask_spire(entry) | self.ask_workflow(entry);
         let container = entry.container.as_deref();
         is_hashing || is_asking || container.is_some_and(|path| self.containers.is_learning(path))
     }

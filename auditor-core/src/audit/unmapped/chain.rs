@@ -2,24 +2,50 @@
 
 use serde::Serialize;
 
+use super::workload::Workflow;
 use crate::audit::{
     chain::{Basis, Certainty, Chain, ChainId},
     event::AuditEvent,
+    workflow::Origin,
 };
 
 /// The chain of an event.
 #[derive(Serialize)]
-pub(super) struct ChainView {
+pub(super) struct ChainView<'a> {
     id: String,
     parent: Option<String>,
     depth: u8,
     basis: &'static str,
     certainty: Option<&'static str>,
     candidates: Option<u32>,
+    workflow: Option<OriginView<'a>>,
 }
 
-impl ChainView {
-    pub(super) fn of(event: &AuditEvent, chain: &Chain) -> Self {
+/// The workflow that the chain began in, what says so and how far that is proven.
+#[derive(Serialize)]
+struct OriginView<'a> {
+    basis: &'static str,
+    certainty: &'static str,
+    #[serde(flatten)]
+    workflow: Workflow<'a>,
+}
+
+impl<'a> OriginView<'a> {
+    fn of(origin: &'a Origin) -> Self {
+        Self {
+            basis: "process_lineage",
+            certainty: if origin.is_proven {
+                "proven"
+            } else {
+                "claimed"
+            },
+            workflow: Workflow::of(&origin.workflow),
+        }
+    }
+}
+
+impl<'a> ChainView<'a> {
+    pub(super) fn of(event: &'a AuditEvent, chain: &Chain) -> Self {
         Self {
             id: match chain.id {
                 ChainId::Interaction(id) => event.uid_of(id),
@@ -44,6 +70,7 @@ impl ChainView {
                 Some(_) => Some(1),
                 None => None,
             },
+            workflow: event.origin.as_ref().map(OriginView::of),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::audit::workload;
+use crate::audit::workload::{self, WorkflowSystem};
 
 /// Container and pod of a process.
 #[derive(Serialize)]
@@ -57,6 +57,60 @@ pub(super) struct Program<'a> {
     package: Option<&'a str>,
     version: Option<&'a str>,
     ecosystem: Option<&'static str>,
+}
+
+/// The workflow that a process works for.
+#[derive(Serialize)]
+pub(super) struct Workflow<'a> {
+    system: &'static str,
+    repository: Option<&'a str>,
+    workflow: Option<&'a str>,
+    workflow_ref: Option<&'a str>,
+    run: Option<&'a str>,
+    attempt: Option<&'a str>,
+    job: Option<&'a str>,
+    job_id: Option<&'a str>,
+    index: Option<&'a str>,
+    actor: Option<&'a str>,
+    revision: Option<&'a str>,
+    r#ref: Option<&'a str>,
+    runner: Option<&'a str>,
+    source: Bearer,
+}
+
+#[derive(Serialize)]
+struct Bearer {
+    pid: u32,
+    start_time: u64,
+}
+
+impl<'a> Workflow<'a> {
+    pub(super) fn of(workflow: &'a workload::Workflow) -> Self {
+        Self {
+            system: match workflow.system {
+                WorkflowSystem::GitHub => "github",
+                WorkflowSystem::GitLab => "gitlab",
+                WorkflowSystem::Jenkins => "jenkins",
+                WorkflowSystem::Kubernetes => "kubernetes",
+            },
+            repository: workflow.repository.as_deref(),
+            workflow: workflow.workflow.as_deref(),
+            workflow_ref: workflow.workflow_ref.as_deref(),
+            run: workflow.run.as_deref(),
+            attempt: workflow.attempt.as_deref(),
+            job: workflow.job.as_deref(),
+            job_id: workflow.job_id.as_deref(),
+            index: workflow.index.as_deref(),
+            actor: workflow.actor.as_deref(),
+            revision: workflow.revision.as_deref(),
+            r#ref: workflow.reference.as_deref(),
+            runner: workflow.runner.as_deref(),
+            source: Bearer {
+                pid: workflow.source.pid,
+                start_time: workflow.source.start,
+            },
+        }
+    }
 }
 
 impl<'a> Workload<'a> {

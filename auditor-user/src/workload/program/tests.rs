@@ -20,6 +20,7 @@ pub(super) fn process() -> Process {
         workload: None,
         program: None,
         attestation: None,
+        workflow: None,
         lineage: Vec::new(),
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Entry {
     pub(super) program: Cell<Asked>,
     /// Whether an agent is being asked who it is, or was.
     pub(super) attestation: Cell<Asked>,
+    /// The same of the workflow that it works for.
+    pub(super) workflow: Cell<Asked>,
 }
 
 /// What a process was until a time.
@@ -104,5 +106,6 @@ impl Entry {
             .and_then(|workload| workload.container.as_ref());
         process.container = container.map(|container| container.id.clone());
         process.workload = workload;
+        self.show_job();
     }
 }

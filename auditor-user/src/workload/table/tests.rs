@@ -1,3 +1,5 @@
+use auditor_core::audit::Workflow;
+
 use super::*;
 
 #[test]
@@ -127,4 +129,49 @@ fn a_message_of_before_names_the_program_of_before() {
     table.handle_idle(Time(20 + PAST + 1));
     assert_eq!(named(&table, 9).as_deref(), Some("third"));
     assert!(table.replaced.is_empty());
+}
+
+#[test]
+fn a_process_works_for_what_the_nearest_that_bears_a_workflow_works_for() {
+    let mut table = Table::of_recording();
+    let header = |pid: u32| Header {
+        tgid: pid,
+        start: u64::from(pid),
+        ..Header::default()
+    };
+    let run = |table: &mut Table, pid| {
+        table.handle_exec(&header(pid), &Exec::default(), &Strings::default());
+    };
+    run(&mut table, 1);
+    for pid in 2..5 {
+        let birth = Birth {
+            tgid: pid,
+            start: u64::from(pid),
+            ..Birth::default()
+        };
+        table.handle_fork(&header(pid - 1), &birth);
+        run(&mut table, pid);
+    }
+    let borne = |pid: u32, run: &str| {
+        let environment = format!("GITHUB_ACTIONS=true\0GITHUB_RUN_ID={run}");
+        Workflow::read(environment.as_bytes(), key(&header(pid)))
+    };
+    // The second bears one, the third is gone and the fourth says the same again.
+    let answer = vec![(key(&header(2)), borne(2, "16"))];
+    table.take_workflow(answer);
+    table.take_workflow(vec![(key(&header(3)), None)]);
+    table.take_workflow(vec![(key(&header(4)), borne(4, "16"))]);
+    let told = |table: &Table, pid| {
+        let workflow = table.process(key(&header(pid))).unwrap().workflow.clone();
+        workflow.map(|workflow| (workflow.run.clone().unwrap(), workflow.source.pid))
+    };
+    let first = Some(("16".to_owned(), 2));
+    assert_eq!(told(&table, 1), None);
+    assert_eq!([2, 3, 4].map(|pid| told(&table, pid)), [first.clone(), first.clone(), first.clone()]);
+    // It runs another program, which is gone before it could be read.
+    run(&mut table, 4);
+    table.take_workflow(vec![(key(&header(4)), None)]);
+    assert_eq!(told(&table, 4), first);
+    table.take_workflow(vec![(key(&header(4)), borne(4, "17"))]);
+    assert_eq!(told(&table, 4), Some(("17".to_owned(), 4)));
 }
