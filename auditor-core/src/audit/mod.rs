@@ -6,6 +6,7 @@
 mod arguments;
 mod auditor;
 mod chain;
+mod community;
 mod event;
 mod finding;
 mod hex;

@@ -12,6 +12,7 @@ use self::{
     workload::{Program, Workflow, Workload},
 };
 use super::{
+    community::community_id,
     event::{AuditEvent, End, PartName, Party},
     hex::{Hex, List, Shown, Text},
     hops::Hop,
@@ -47,6 +48,7 @@ struct Mcp<'a> {
     encrypted: bool,
     binding: Option<BindingView>,
     channel: Option<Shown<ChannelId>>,
+    flow: Option<Flow>,
     session: Option<Shown<SessionUid<'a>>>,
     session_id_hash: Option<&'a str>,
     client: Option<Side<'a>>,
@@ -66,6 +68,12 @@ struct Mcp<'a> {
     end_time_ns: Option<u64>,
     gap: Option<Gap>,
     tls: Option<Unheard<'a>>,
+}
+
+/// The TCP connection, as other nodes and monitors name it.
+#[derive(Serialize)]
+struct Flow {
+    community_id: String,
 }
 
 struct SessionUid<'a>(&'a str, u64);
@@ -288,6 +296,13 @@ fn tls_version(version: u16) -> Option<&'static str> {
     })
 }
 
+fn flow(event: &AuditEvent) -> Option<Flow> {
+    let socket = event.channel.as_ref()?.socket?;
+    Some(Flow {
+        community_id: community_id(&socket),
+    })
+}
+
 fn tls(event: &AuditEvent) -> Option<Binding> {
     event.channel.as_ref()?.tls
 }
@@ -325,6 +340,7 @@ impl<'a> Unmapped<'a> {
                 encrypted: !is_heard || tls(event).is_some(),
                 binding: tls(event).map(binding),
                 channel: channel.map(Shown),
+                flow: flow(event),
                 session: is_heard.then(|| Shown(SessionUid(&event.settings.run, session.id))),
                 session_id_hash: event.session_hash.as_deref(),
                 client: side(&event.client),

@@ -167,7 +167,10 @@ fn a_process_works_for_what_the_nearest_that_bears_a_workflow_works_for() {
     };
     let first = Some(("16".to_owned(), 2));
     assert_eq!(told(&table, 1), None);
-    assert_eq!([2, 3, 4].map(|pid| told(&table, pid)), [first.clone(), first.clone(), first.clone()]);
+    assert_eq!(
+        [2, 3, 4].map(|pid| told(&table, pid)),
+        [first.clone(), first.clone(), first.clone()]
+    );
     // It runs another program, which is gone before it could be read.
     run(&mut table, 4);
     table.take_workflow(vec![(key(&header(4)), None)]);
