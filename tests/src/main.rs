@@ -22,6 +22,7 @@ mod measure;
 mod objects;
 mod oneshot;
 mod openssl;
+mod origin;
 mod process;
 mod programs;
 mod runc;
@@ -156,6 +157,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
         calls.extend(load::check(daemon, arguments, &certificates, limit)?);
         calls.extend(containers::check(daemon, arguments, &certificates, limit)?);
         calls.extend(chains::check(daemon, arguments, limit));
+        calls.extend(origin::check(daemon, arguments, limit));
         calls.extend(runc::check(daemon, arguments, &certificates, limit));
     }
     let objects = match &daemon {

@@ -26,11 +26,12 @@ parser.add_argument("--http2", type=int)
 parser.add_argument("--sse", type=int)
 parser.add_argument("--websocket", type=int)
 parser.add_argument("--tls")
+parser.add_argument("--host", default="127.0.0.1")
 options = parser.parse_args()
 logging.disable(logging.CRITICAL)
 
 port = options.http or options.http2 or options.sse
-where = {"host": "127.0.0.1", "port": port} if port else {}
+where = {"host": options.host, "port": port} if port else {}
 server = MCPServer("example", **(where if SDK == 1 else {}))
 
 
