@@ -12,7 +12,9 @@ use std::{
 use auditor_common::record::{flag, object};
 
 use crate::{
-    audit::{AuditEvent, Auditor, FindingEvent, Party, Process, Seen, Settings, World},
+    audit::{
+        AuditEvent, Auditor, Environment, FindingEvent, Party, Process, Seen, Settings, World,
+    },
     identity::{Gateways, Issuers, Keys},
     key::{ChannelId, ProcessKey, Side, Time},
     mcp::{self, Kind, Sessions},
@@ -114,6 +116,11 @@ impl Pipeline {
             revocations: Vec::new(),
             totals: Totals::default(),
         }
+    }
+
+    /// Takes where the host stands by now, for the events from here on.
+    pub fn set_environment(&mut self, environment: &Environment) {
+        self.auditor.set_environment(environment);
     }
 
     /// Takes one record, seen at `time`.

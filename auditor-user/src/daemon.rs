@@ -22,6 +22,7 @@ use crate::{
     capture::{self, Batch, Capture, Clock, Recording, since_boot},
     config::Config,
     coverage::Coverage,
+    environment::Watcher,
     host,
     identity::{ConfigFile, Identities},
     metrics::{self, Metrics},
@@ -83,6 +84,7 @@ struct Daemon {
     enrolment: Option<Enrolment>,
     /// None in a replay.
     identities: Option<Identities>,
+    environment: Option<Watcher>,
     data_dir: Option<PathBuf>,
     /// All that happened before was taken: nanoseconds since boot.
     reached: u64,
@@ -108,6 +110,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         ring,
         mut enroller,
         probes,
+        guard,
     } = KernelSide::load(options.config.ring_bytes)
         .context("this host cannot be audited; `mcp-auditor doctor` says what is missing")?;
     for probe in probes.iter().filter(|probe| probe.obstacle.is_some()) {
@@ -155,6 +158,10 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         options.data_dir.clone(),
         &mut daemon.pipeline,
     )?);
+    let watcher = Watcher::start(&options.config.environment, guard);
+    daemon.environment =
+        Some(watcher.context("cannot start the thread that looks at the environment")?);
+    daemon.take_environment();
     daemon.record_processes()?;
     let (counters, registry) = Metrics::registered();
     if let Some(address) = options.config.metrics {
@@ -276,6 +283,7 @@ impl Daemon {
             coverage: Coverage::default(),
             enrolment: None,
             identities: None,
+            environment: None,
             data_dir: options.data_dir.clone(),
             reached: 0,
             is_asked: false,
@@ -417,6 +425,7 @@ impl Daemon {
         let now = self.clock.now();
         self.pipeline.handle_idle(now);
         self.table.handle_idle(now);
+        self.take_environment();
         self.save_coverage();
         let Ok(counts) = kernel.counts() else { return };
         self.take_losses(kernel, counts, now);
@@ -514,6 +523,12 @@ impl Daemon {
     fn reload(&mut self) {
         if let Some(identities) = &mut self.identities {
             identities.reload(&mut self.pipeline);
+        }
+    }
+
+    fn take_environment(&mut self) {
+        if let Some(environment) = self.environment.as_ref().and_then(Watcher::take) {
+            self.pipeline.set_environment(&environment);
         }
     }
 

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod coverage;
 mod daemon;
+mod environment;
 mod host;
 mod identity;
 mod metrics;

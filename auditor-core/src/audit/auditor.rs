@@ -11,6 +11,7 @@ use sha2::Sha256;
 
 use super::{
     chain::{Basis, Certainty, Chain, Chains},
+    environment::{Environment, Rendered},
     event::{AuditEvent, End, PartName, Party, Witness},
     finding::FindingEvent,
     hops::{Hop, Hops, Leg},
@@ -35,6 +36,7 @@ const SESSION_ID: usize = 16;
 /// Makes audit events.
 pub struct Auditor {
     settings: Arc<Settings>,
+    environment: Option<Arc<Rendered>>,
     sequence: u64,
     hashes: HashMap<String, Arc<str>>,
     hops: Hops,
@@ -49,6 +51,7 @@ impl Auditor {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings: Arc::new(settings),
+            environment: None,
             sequence: 0,
             hashes: HashMap::new(),
             hops: Hops::default(),
@@ -57,6 +60,11 @@ impl Auditor {
             credentials: Credentials::default(),
             hijacks: Hijacks::default(),
         }
+    }
+
+    /// Takes where the host stands by now, for the events from here on.
+    pub fn set_environment(&mut self, environment: &Environment) {
+        self.environment = Rendered::of(environment).map(Arc::new);
     }
 
     /// Takes the issuers whose tokens can be proven.
@@ -87,6 +95,7 @@ impl Auditor {
         self.sequence += 1;
         Some(FindingEvent {
             settings: Arc::clone(&self.settings),
+            environment: self.environment.clone(),
             sequence: self.sequence,
             logged: now,
             finding,
@@ -178,6 +187,7 @@ impl Auditor {
         };
         let event = AuditEvent {
             settings: Arc::clone(&self.settings),
+            environment: self.environment.clone(),
             sequence: self.sequence,
             logged: now,
             client_identity: identity(&client, credential.as_deref(), &session.client_info),

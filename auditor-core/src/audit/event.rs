@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use super::{chain::Chain, hops::Hop, settings::Settings, workflow::Origin, world::Process};
+use super::{
+    chain::Chain, environment::Rendered, hops::Hop, settings::Settings, workflow::Origin,
+    world::Process,
+};
 use crate::{
     identity::{Credential, Identity},
     key::{Actor, ChannelId, Time},
@@ -17,6 +20,8 @@ use crate::{
 pub struct AuditEvent {
     /// What it was made with.
     pub(super) settings: Arc<Settings>,
+    /// Where the host stands, as events show it.
+    pub(super) environment: Option<Arc<Rendered>>,
     /// Number of the event within this run, from 1.
     pub sequence: u64,
     /// When it was made.

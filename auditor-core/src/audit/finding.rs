@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::settings::Settings;
+use super::{environment::Rendered, settings::Settings};
 use crate::{
     identity::{Finding, FindingKind},
     key::Time,
@@ -14,6 +14,8 @@ use crate::{
 pub struct FindingEvent {
     /// What it was made with.
     pub(super) settings: Arc<Settings>,
+    /// Where the host stands, as events show it.
+    pub(super) environment: Option<Arc<Rendered>>,
     /// Number among all events within this run.
     pub sequence: u64,
     /// When it was made.

@@ -3,9 +3,13 @@
 //! In OCSF's own fields unknown is absent; under `unmapped.mcp` (see [`super::unmapped`]) unknown
 //! is null. Field names are OCSF's; profiles are named in `metadata.profiles`.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
-use super::{event::AuditEvent, hex::Shown, outcome, settings::Settings, unmapped::Unmapped};
+use super::{
+    environment::Rendered, event::AuditEvent, hex::Shown, outcome, settings::Settings,
+    unmapped::Unmapped,
+};
 use crate::mcp::{Direction, Kind, Stage};
 use what::{Api, Endpoint, HttpRequest, HttpResponse, api, endpoint, http_request, http_response};
 use who::{Actor, actor};
@@ -64,6 +68,8 @@ struct Event<'a> {
     resources: Option<[Resource<'a>; 1]>,
     device: Device<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    cloud: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<Trace<'a>>,
     unmapped: Unmapped<'a>,
 }
@@ -72,10 +78,30 @@ struct Event<'a> {
 struct Metadata<'a, U> {
     version: &'static str,
     product: Product<'a>,
-    profiles: &'static [&'static str],
+    profiles: Profiles,
     uid: U,
     sequence: u64,
     logged_time: u64,
+}
+
+/// The profiles that an event has fields of, beside that of the host.
+struct Profiles {
+    is_contained: bool,
+    is_traced: bool,
+    is_in_cloud: bool,
+}
+
+impl Serialize for Profiles {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let profiles = [
+            (true, "host"),
+            (self.is_contained, "container"),
+            (self.is_traced, "trace"),
+            (self.is_in_cloud, "cloud"),
+        ];
+        let named = profiles.into_iter().filter(|(is_there, _)| *is_there);
+        serializer.collect_seq(named.map(|(_, name)| name))
+    }
 }
 
 /// `metadata.uid`, written without an allocation.
@@ -105,6 +131,10 @@ struct Device<'a> {
     hostname: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_uid: Option<&'a str>,
     type_id: u8,
     os: Os<'a>,
 }
@@ -170,16 +200,17 @@ impl<'a> Event<'a> {
             })
         });
         let actor = actor(asker);
+        let environment = event.environment.as_deref();
+        let cloud = environment.and_then(|one| one.cloud.as_deref());
         let contained = src_endpoint.container.is_some() || dst_endpoint.container.is_some();
         Self {
             metadata: Metadata {
                 version: "1.8.0",
                 product: Product::of(settings),
-                profiles: match (contained, trace.is_some()) {
-                    (false, false) => &["host"],
-                    (true, false) => &["host", "container"],
-                    (false, true) => &["host", "trace"],
-                    (true, true) => &["host", "container", "trace"],
+                profiles: Profiles {
+                    is_contained: contained,
+                    is_traced: trace.is_some(),
+                    is_in_cloud: cloud.is_some(),
                 },
                 uid: Shown(Uid(&settings.run, interaction.id.0)),
                 sequence: event.sequence,
@@ -214,7 +245,8 @@ impl<'a> Event<'a> {
                     r#type: outcome::resource_type(interaction.method.as_deref()),
                 }]
             }),
-            device: device(settings),
+            device: device(settings, environment),
+            cloud,
             trace,
             unmapped: Unmapped::of(event),
         }
@@ -231,11 +263,13 @@ impl<'a> Product<'a> {
     }
 }
 
-fn device(settings: &Settings) -> Device<'_> {
+fn device<'a>(settings: &'a Settings, environment: Option<&'a Rendered>) -> Device<'a> {
     let device = &settings.device;
     Device {
         hostname: &device.hostname,
         uid: device.uid.as_deref(),
+        region: environment.and_then(|one| one.region.as_deref()),
+        instance_uid: environment.and_then(|one| one.instance.as_deref()),
         type_id: 0,
         os: Os {
             name: device.os_name.as_deref().unwrap_or("Linux"),

@@ -2,7 +2,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{AuditEvent, Auditor, End, Level, PartName, Process, Seen, Settings, World};
+use super::{
+    AuditEvent, Auditor, Cloud, End, Environment, HostClock, Integrity, Level, PartName, Posture,
+    Process, Seen, Settings, World,
+};
 use crate::{
     key::{Actor, ChannelId, ProcessKey, Side, Time},
     mcp::{
@@ -402,4 +405,47 @@ fn colours_come_only_when_asked_for() {
     event.write_pretty(true, &mut coloured);
     assert!(coloured.contains("\u{1b}[32m✓\u{1b}[0m"));
     assert!(!pretty(&event).contains('\u{1b}'));
+}
+
+#[test]
+fn an_event_says_where_the_host_stands_by_the_time_it_is_made() {
+    let mut auditor = Auditor::new(Settings::default());
+    let told = |auditor: &mut Auditor| json(&auditor.audit(call(), &Host, Time(1)));
+    assert!(told(&mut auditor)["unmapped"]["mcp"]["environment"].is_null());
+    let mut environment = Environment {
+        cloud: Some(Cloud {
+            provider: "AWS".into(),
+            region: Some("eu-west-1".into()),
+            account: Some("123".into()),
+            zone: None,
+        }),
+        instance: Some("i-1".into()),
+        clock: HostClock {
+            last_step: Some((-12_000_000, Time(1_800_000_000_000_000_000))),
+            ..HostClock::default()
+        },
+        posture: Posture {
+            binary: Integrity::Unexpected,
+            ..Posture::default()
+        },
+        ..Environment::default()
+    };
+    auditor.set_environment(&environment);
+    let event = told(&mut auditor);
+    let due =
+        serde_json::json!({"provider": "AWS", "region": "eu-west-1", "account": {"uid": "123"}});
+    assert_eq!(event["cloud"], due);
+    assert_eq!(event["device"]["instance_uid"], "i-1");
+    assert_eq!(
+        event["metadata"]["profiles"],
+        serde_json::json!(["host", "cloud"])
+    );
+    let shown = &event["unmapped"]["mcp"]["environment"];
+    assert_eq!(shown["clock"]["last_step_ns"], -12_000_000);
+    assert_eq!(shown["clock"]["last_step_time"], 1_800_000_000_000_u64);
+    assert!(shown["clock"]["synchronized"].is_null() && shown["posture"]["lockdown"].is_null());
+    assert_eq!(shown["posture"]["auditor"]["binary"], "unexpected");
+    environment.cloud = None;
+    auditor.set_environment(&environment);
+    assert!(told(&mut auditor)["cloud"].is_null());
 }

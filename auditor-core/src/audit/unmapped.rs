@@ -5,6 +5,7 @@ mod identity;
 mod workload;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use self::{
     chain::ChainView,
@@ -68,6 +69,7 @@ struct Mcp<'a> {
     end_time_ns: Option<u64>,
     gap: Option<Gap>,
     tls: Option<Unheard<'a>>,
+    environment: Option<&'a RawValue>,
 }
 
 /// The TCP connection, as other nodes and monitors name it.
@@ -377,6 +379,7 @@ impl<'a> Unmapped<'a> {
                     cause: outcome::gap_cause(gap.cause),
                 }),
                 tls: interaction.unheard.as_deref().map(unheard),
+                environment: event.environment.as_deref().map(|one| &*one.mcp),
             },
         }
     }

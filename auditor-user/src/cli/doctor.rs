@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use auditor_core::audit::{self, Integrity};
 use clap::Args;
 use serde::Serialize;
 
 use crate::{
     config::{Config, Containers, Kubernetes},
+    environment::examine as examine_environment,
     probe::{Btf, Release, probes},
     workload,
 };
@@ -37,7 +39,7 @@ struct Finding {
 impl Arguments {
     pub(super) fn execute(self) -> Result<()> {
         let (config, _) = Config::read(self.config.as_deref())?;
-        let mut findings = examine(&config.containers);
+        let mut findings = examine(&config);
         findings.extend(api_server(&config.kubernetes)?);
         if self.json {
             println!("{}", serde_json::to_string_pretty(&findings)?);
@@ -56,7 +58,7 @@ impl Arguments {
     }
 }
 
-fn examine(places: &Containers) -> Vec<Finding> {
+fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = vec![finding(
         "root",
         "load programs into the kernel, read other processes",
@@ -108,7 +110,8 @@ fn examine(places: &Containers) -> Vec<Finding> {
         Release::of_kernel().has_safe_returns(),
         Path::new(UPROBES).exists(),
     ));
-    findings.extend(runtimes(places));
+    findings.extend(runtimes(&config.containers));
+    findings.extend(surroundings(&examine_environment(&config.environment)));
     for (what, obstacle) in [
         ("32-bit programs", "their system calls are not heard"),
         (
@@ -197,6 +200,83 @@ fn api_server(settings: &Kubernetes) -> Result<Option<Finding>> {
         false,
         obstacle,
     )))
+}
+
+/// Where the host stands, its clock, and what protects kernel and auditor, as each event tells it.
+fn surroundings(found: &audit::Environment) -> Vec<Finding> {
+    let (clock, posture) = (&found.clock, &found.posture);
+    let provider = found.cloud.as_ref().map(|cloud| cloud.provider.as_str());
+    let shown = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
+    let error = clock
+        .max_error
+        .map(|error| format!("{} ms", error / 1_000_000));
+    let clock_purpose = format!(
+        "times of events (source {}, wrong by at most {})",
+        shown(clock.source.clone()),
+        shown(error)
+    );
+    let modules = posture.lsm.as_ref().map(|modules| modules.join(", "));
+    let taint = posture.kernel_tainted.map(|flags| flags.to_string());
+    let hash: Option<String> = posture
+        .binary_sha256
+        .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect());
+    let findings = [
+        (
+            "cloud",
+            format!("where this host stands: {}", provider.unwrap_or("unknown")),
+            provider.is_none().then_some(
+                "the firmware names no cloud; [environment] in the configuration can, with region and account",
+            ),
+        ),
+        (
+            "clock",
+            clock_purpose,
+            match clock.is_synchronized {
+                Some(true) => None,
+                Some(false) => Some("nothing keeps it synchronized: run chrony, or another NTP client"),
+                None => Some("the kernel does not tell of it"),
+            },
+        ),
+        (
+            "kernel lockdown",
+            format!(
+                "keep root from changing the kernel (modules: {}; taint: {})",
+                shown(modules),
+                shown(taint)
+            ),
+            match posture.lockdown.as_deref() {
+                Some("none") => Some("off: boot with lockdown=integrity"),
+                Some(_) => None,
+                None => Some("not known: securityfs is not mounted, or the kernel has no lockdown"),
+            },
+        ),
+        (
+            "secure boot",
+            "start only what is signed".to_owned(),
+            match posture.is_secure_boot {
+                Some(true) => None,
+                Some(false) => Some("off in the firmware"),
+                None => Some("not known: no UEFI, or efivarfs is not mounted"),
+            },
+        ),
+        (
+            "auditor's executable",
+            format!("be the one that was installed: {}", shown(hash)),
+            match posture.binary {
+                Integrity::Expected => None,
+                Integrity::Unexpected => Some("it has another SHA-256 than mcp-auditor.sha256 beside it says"),
+                Integrity::Unknown => {
+                    Some("nothing to compare it with: put its SHA-256 into mcp-auditor.sha256 beside it, owned by root")
+                }
+            },
+        ),
+    ];
+    let findings = findings.into_iter();
+    findings
+        .map(|(what, purpose, obstacle)| {
+            finding(what, &purpose, false, obstacle.map(str::to_owned))
+        })
+        .collect()
 }
 
 /// Where the kernel shows that it has user probes.

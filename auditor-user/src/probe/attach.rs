@@ -17,7 +17,7 @@ use aya::{
     Ebpf,
     maps::{Array, MapData, MapError},
     programs::{
-        ProgramError, UProbe,
+        ProgramError, ProgramInfo, UProbe,
         uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope},
     },
 };
@@ -86,6 +86,12 @@ impl Attacher {
             last: 0,
             links: Vec::new(),
         })
+    }
+
+    /// All programs that are loaded, those of the tracepoints, too.
+    pub(super) fn loaded(&self) -> impl Iterator<Item = ProgramInfo> + '_ {
+        let programs = self.ebpf.programs();
+        programs.filter_map(|(_, program)| program.info().ok())
     }
 
     /// Puts all probes of a library in place; since when they are, nanoseconds since boot.

@@ -13,7 +13,7 @@ use aya::{
 use thiserror::Error;
 
 use super::{
-    Btf, BtfError, Enroller, Ring,
+    Btf, BtfError, Enroller, Guard, Ring,
     attach::{Attacher, Programs},
     missed::{self, Watched},
     release::Release,
@@ -129,6 +129,8 @@ pub(crate) struct Loaded {
     pub(crate) enroller: Enroller,
     /// What runs, and what cannot.
     pub(crate) probes: Vec<Probe>,
+    /// Tells whether all of it stays in place.
+    pub(crate) guard: Guard,
 }
 
 /// What of the kernel side can run on this kernel.
@@ -294,12 +296,14 @@ impl KernelSide {
                 program: "tls",
                 source,
             })?;
+        let guard = Guard::of(attacher.loaded());
         let enroller = Enroller::new(attacher, mapped);
         Ok(Loaded {
             kernel: side,
             ring,
             enroller,
             probes,
+            guard,
         })
     }
 

@@ -3,6 +3,7 @@
 //! Each test starts the daemon it needs; the tests run one after the other. Needs root.
 
 mod commands;
+mod environment;
 mod losses;
 mod naming;
 mod signals;
@@ -28,7 +29,7 @@ pub(crate) struct Setup {
 
 type Test = (&'static str, fn(&Setup) -> Result<()>);
 
-const TESTS: [Test; 15] = [
+const TESTS: [Test; 16] = [
     ("contract_wrong_usage", commands::wrong_usage),
     ("contract_unusable_host", commands::unusable_host),
     ("contract_unknown_key", commands::unknown_key),
@@ -44,6 +45,7 @@ const TESTS: [Test; 15] = [
     ("contract_reused_pid", naming::reused_pid),
     ("contract_killed_client", losses::killed_client),
     ("contract_full_ring", losses::full_ring),
+    ("contract_environment", environment::environment),
 ];
 
 /// Runs the tests whose name contains `only`, says how each ended, and gives the number of those that failed.

@@ -1,9 +1,10 @@
 //! Writes a finding as OCSF 1.8.0 `detection_finding` (class 2004).
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{
-    Device, Metadata, Product, device,
+    Device, Metadata, Product, Profiles, device,
     who::{OcsfProcess, process},
 };
 use crate::{
@@ -38,6 +39,8 @@ struct Finding<'a> {
     finding_info: Info,
     evidences: Vec<Evidence<'a>>,
     device: Device<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cloud: Option<&'a RawValue>,
     unmapped: Unmapped<'a>,
 }
 
@@ -77,6 +80,7 @@ struct Mcp<'a> {
     secret_hash: Option<&'a str>,
     first: Option<Involved<'a>>,
     second: Involved<'a>,
+    environment: Option<&'a RawValue>,
     time_ns: u64,
 }
 
@@ -99,14 +103,16 @@ impl<'a> Finding<'a> {
         let users = || finding.first.iter().chain([&finding.second]);
         let contained = users().any(|one| one.process.container.is_some());
         let time = finding.second.time;
+        let environment = event.environment.as_deref();
+        let cloud = environment.and_then(|one| one.cloud.as_deref());
         Self {
             metadata: Metadata {
                 version: "1.8.0",
                 product: Product::of(settings),
-                profiles: if contained {
-                    &["host", "container"]
-                } else {
-                    &["host"]
+                profiles: Profiles {
+                    is_contained: contained,
+                    is_traced: false,
+                    is_in_cloud: cloud.is_some(),
                 },
                 uid: event.uid(),
                 sequence: event.sequence,
@@ -143,7 +149,8 @@ impl<'a> Finding<'a> {
                     process: process(one.process.key, None, Some(&one.process)),
                 })
                 .collect(),
-            device: device(settings),
+            device: device(settings, environment),
+            cloud,
             unmapped: Unmapped {
                 mcp: Mcp {
                     kind: "finding",
@@ -152,6 +159,7 @@ impl<'a> Finding<'a> {
                     secret_hash: finding.secret.as_deref(),
                     first: finding.first.as_ref().map(|one| involved(event, one)),
                     second: involved(event, &finding.second),
+                    environment: environment.map(|one| &*one.mcp),
                     time_ns: time.0,
                 },
             },
