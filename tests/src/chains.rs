@@ -15,7 +15,7 @@ use crate::{
     daemon::Daemon,
     event::Event,
     process::{Running, descendants, free_port, wait_for},
-    programs::{Sdk, python, source},
+    programs::{Sdk, python, python_program, source},
     session::listening,
 };
 
@@ -31,9 +31,7 @@ pub(crate) enum Share {
 }
 
 impl Share {
-    pub(crate) const ALL: [Self; 3] = [Self::Text, Self::Trace, Self::Blind];
-
-    pub(crate) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Trace => "trace",
@@ -41,6 +39,33 @@ impl Share {
         }
     }
 }
+
+/// What the server asks on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Behind {
+    /// A tool that says the same again.
+    Echo,
+    /// A published server with a database.
+    Database,
+}
+
+impl Behind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "python1",
+            Self::Database => "mcp_server_sqlite",
+        }
+    }
+}
+
+/// What is played.
+pub(crate) const CASES: [(Share, Behind); 5] = [
+    (Share::Text, Behind::Echo),
+    (Share::Trace, Behind::Echo),
+    (Share::Blind, Behind::Echo),
+    (Share::Text, Behind::Database),
+    (Share::Trace, Behind::Database),
+];
 
 const AGENTS: [&str; 2] = ["one", "two"];
 /// Calls of each agent in a test.
@@ -77,24 +102,28 @@ pub(crate) fn check(
     arguments: &Arguments,
     limit: Duration,
 ) -> Vec<(String, Option<String>)> {
-    let name = |share: Share| format!("chain_of_two_agents_sharing_{}_python1", share.name());
+    let name = |(share, behind): (Share, Behind)| {
+        let (share, behind) = (share.name(), behind.name());
+        format!("chain_of_two_agents_sharing_{share}_{behind}")
+    };
     let only = arguments.only.as_ref();
-    let is_wanted = |share: &Share| only.is_none_or(|only| name(*share).contains(only.as_str()));
+    let is_wanted =
+        |case: &(Share, Behind)| only.is_none_or(|only| name(*case).contains(only.as_str()));
     if arguments.without.iter().any(|word| word == "python") {
         return Vec::new();
     }
-    let wanted = Share::ALL.into_iter().filter(is_wanted);
-    let played = wanted.map(|share| {
-        let figures = run(share, CALLS, daemon, arguments, limit);
-        let result = figures.and_then(|figures| figures.judge(share));
-        (name(share), result.err().map(|error| format!("{error:#}")))
+    let wanted = CASES.into_iter().filter(is_wanted);
+    let played = wanted.map(|case| {
+        let figures = run(case, CALLS, daemon, arguments, limit);
+        let result = figures.and_then(|figures| figures.judge(case.0));
+        (name(case), result.err().map(|error| format!("{error:#}")))
     });
     played.collect()
 }
 
 /// Has each agent make so many calls at once, and compares the chains in the events with what led to what.
 pub(crate) fn run(
-    share: Share,
+    (share, behind): (Share, Behind),
     calls: usize,
     daemon: &Daemon,
     arguments: &Arguments,
@@ -103,6 +132,12 @@ pub(crate) fn run(
     let port = free_port()?;
     let mut relay = script("relay.py")?;
     relay.args(["--http", &port.to_string()]);
+    if behind == Behind::Database {
+        let server = python_program(Sdk::Python2, "mcp-server-sqlite")?;
+        relay.args(["--tool", "read_query", "--argument", "query", "--child"]);
+        relay.arg(server.get_program()).arg("--db-path");
+        relay.arg(arguments.folder.join("chains.db"));
+    }
     let relay = listening(
         &mut relay,
         &arguments.folder.join("chains-relay.log"),

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::Value;
+
 use crate::{event::Event, interaction::Interaction};
 
 /// The differences, one a line; empty when there are none.
@@ -75,6 +77,29 @@ pub(crate) fn hops(front: &[Event], behind: &[Event]) -> Vec<String> {
         .filter(is_loose)
         .map(|event| format!("not linked with one hop behind: {}", event.interaction))
         .collect()
+}
+
+/// The calls behind a gateway that are joined to another call than the one that led to them, or to none though only one
+/// can have. Sessions are played one call after the other.
+pub(crate) fn chains(front: &[Event], behind: &[Event]) -> Vec<String> {
+    let calls = finals(behind).filter(|event| event.interaction.target.is_some());
+    let wrong = calls.filter_map(|event| {
+        let text = |name: &str| event.json.pointer(name).and_then(Value::as_str);
+        let parent = text("/unmapped/mcp/chain/parent");
+        let Some(parent) = parent else {
+            return Some(format!(
+                "not joined to what led to it: {}",
+                event.interaction
+            ));
+        };
+        let parent = finals(front).find(|event| event.uid == parent);
+        let is_led = parent.is_some_and(|parent| {
+            parent.interaction.method == event.interaction.method
+                && parent.interaction.target == event.interaction.target
+        });
+        (!is_led).then(|| format!("joined to another call: {}", event.interaction))
+    });
+    wrong.collect()
 }
 
 fn finals(events: &[Event]) -> impl Iterator<Item = &Event> {

@@ -30,6 +30,7 @@ mod scenarios;
 mod session;
 mod speaker;
 mod spire;
+mod storm;
 mod truth;
 mod uring;
 
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("io-uring-write") => return uring::main(),
         Some("speak") => return speaker::main(),
+        Some("storm") => return storm::main(),
         _ => {}
     }
     let arguments = Arguments::parse();
@@ -128,6 +130,7 @@ fn contracts(arguments: &Arguments) -> usize {
         + identity::check(auditor, arguments, limit)
         + keys::check(auditor, arguments, limit)
         + spire::check(auditor, arguments, limit)
+        + storm::check(auditor, arguments, limit)
 }
 
 /// Runs the chosen tests and gives the number of those that failed.
@@ -303,6 +306,7 @@ fn judge(played: &Played, daemon: Option<&Daemon>) -> Result<Vec<String>> {
             .cloned()
             .collect();
         lines.extend(behind_gateway(&passed_on, &reported));
+        lines.extend(compare::chains(&front, &behind));
     }
     Ok(lines)
 }

@@ -120,10 +120,10 @@ impl Measurement {
                 }
             }
             Self::Chains { calls } => {
-                for share in chains::Share::ALL {
-                    let figures = chains::run(share, calls, &daemon, arguments, limit)?;
-                    missed += usize::from(figures.judge(share).is_err());
-                    println!("sharing {}: {figures:?}", share.name());
+                for case in chains::CASES {
+                    let figures = chains::run(case, calls, &daemon, arguments, limit)?;
+                    missed += usize::from(figures.judge(case.0).is_err());
+                    println!("{case:?}: {figures:?}");
                 }
             }
         }

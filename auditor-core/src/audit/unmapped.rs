@@ -309,6 +309,13 @@ fn tls(event: &AuditEvent) -> Option<Binding> {
     event.channel.as_ref()?.tls
 }
 
+impl Party {
+    /// This side as `unmapped.mcp.client` and `unmapped.mcp.server` show it. `None` where nobody was seen.
+    pub fn view(&self) -> Option<impl Serialize + '_> {
+        side(self)
+    }
+}
+
 impl<'a> Unmapped<'a> {
     pub(super) fn of(event: &'a AuditEvent) -> Self {
         let interaction = &event.interaction;

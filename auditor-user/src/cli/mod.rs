@@ -3,6 +3,7 @@
 mod coverage;
 mod doctor;
 mod run;
+mod who;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -23,6 +24,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// List every process that speaks, or may speak, MCP here, and how it is seen.
     Coverage(coverage::Arguments),
+    /// Say who a process, a container, a pod or the sides of an event are, and what that rests on.
+    Who(who::Arguments),
     /// Search the file on standard input for TLS stacks: what `run` starts for large files.
     #[command(hide = true)]
     Inspect,
@@ -38,7 +41,15 @@ impl Cli {
             Command::Run(arguments) => arguments.execute(),
             Command::Doctor(arguments) => arguments.execute(),
             Command::Coverage(arguments) => arguments.execute(),
+            Command::Who(arguments) => arguments.execute(),
             Command::Inspect => Ok(crate::probe::inspect()?),
         }
     }
+}
+
+/// A text without what could drive the terminal: names come from whoever is audited.
+fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '·' } else { c })
+        .collect()
 }

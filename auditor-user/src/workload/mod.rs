@@ -17,7 +17,7 @@ pub(crate) use cgroup::Cgroups;
 pub(crate) use containers::Containers;
 pub(crate) use hash::Hasher;
 pub(crate) use pods::{Pods, State as Watch, probe};
-pub(crate) use proc::TICK;
+pub(crate) use proc::{TICK, is_same as is_running};
 pub(crate) use program::Programs;
 pub(crate) use spire::Spire;
 pub(crate) use table::{Lost, Table};

@@ -57,7 +57,7 @@ pub(super) fn read(pid: u32, boot: Time) -> Option<(Process, Option<FileId>, u32
 }
 
 /// Whether a pid is still the process's. What was read by the pid before is then the process's, too.
-pub(super) fn is_same(key: ProcessKey) -> bool {
+pub(crate) fn is_same(key: ProcessKey) -> bool {
     let process = i32::try_from(key.pid)
         .ok()
         .and_then(|pid| procfs::process::Process::new(pid).ok());

@@ -20,7 +20,7 @@ async def call(session, number):
     if share == "trace":
         meta = {"traceparent": f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-01"}
     mark = f"call_{name}_{number}"
-    arguments = {"share": share, "text": f"order {number} of agent {name}", mark: 1}
+    arguments = {"share": share, "text": f"SELECT 'order {number} of agent {name}'", mark: 1}
     result = await session.call_tool("ask", arguments, meta=meta)
     return not result.isError
 

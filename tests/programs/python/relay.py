@@ -1,8 +1,8 @@
-"""An MCP server that asks another: for every call of `ask` it calls `echo` of a child of its own. SDK 1.x.
+"""An MCP server that asks another: for every call of `ask` it calls a tool of a child of its own. SDK 1.x.
 
-    relay.py --http PORT
+    relay.py --http PORT [--tool NAME --argument NAME --child PROGRAM ARGUMENT...]
 
-`ask` waits a moment before and after, so that several are open at once. The child gets the text (`text`), the trace
+Without a child it starts server.py, and calls `echo`. `ask` waits a moment before and after, so that several are open at once. The child gets the text (`text`), the trace
 (`trace`) or nothing (`blind`) of what was asked; an argument of an odd name, which no tool reads, tells a test which
 call belongs to which.
 """
@@ -26,6 +26,10 @@ import uvicorn
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--http", type=int, required=True)
+parser.add_argument("--tool", default="echo")
+parser.add_argument("--argument", default="text")
+program = str(pathlib.Path(__file__).with_name("server.py"))
+parser.add_argument("--child", nargs=argparse.REMAINDER, default=[sys.executable, program])
 options = parser.parse_args()
 logging.disable(logging.CRITICAL)
 
@@ -43,13 +47,13 @@ async def tools():
 async def ask(name, arguments):
     marks = {key: value for key, value in arguments.items() if key.startswith("call_")}
     share, meta = arguments["share"], None
-    text = arguments["text"] if share == "text" else "nothing that was asked"
+    text = arguments["text"] if share == "text" else "SELECT 'nothing that was asked'"
     if share == "trace":
         given = server.request_context.meta.model_extra["traceparent"]
         version, trace, _, flags = given.split("-")
         meta = {"traceparent": f"{version}-{trace}-{random.getrandbits(64):016x}-{flags}"}
     await asyncio.sleep(random.uniform(0.001, 0.05))
-    await child.call_tool("echo", {"text": text, **marks}, meta=meta)
+    await child.call_tool(options.tool, {options.argument: text, **marks}, meta=meta)
     await asyncio.sleep(random.uniform(0.001, 0.05))
     return [TextContent(type="text", text="done")]
 
@@ -57,8 +61,7 @@ async def ask(name, arguments):
 @asynccontextmanager
 async def lifespan(_app):
     global child
-    program = str(pathlib.Path(__file__).with_name("server.py"))
-    parameters = StdioServerParameters(command=sys.executable, args=[program])
+    parameters = StdioServerParameters(command=options.child[0], args=options.child[1:])
     async with stdio_client(parameters) as streams, ClientSession(*streams) as session:
         await session.initialize()
         child = session

@@ -158,7 +158,7 @@ pub(super) fn json(setup: &Setup) -> Result<()> {
 }
 
 impl Setup {
-    fn output(&self, words: &[&str]) -> Result<Output> {
+    pub(super) fn output(&self, words: &[&str]) -> Result<Output> {
         let mut command = Command::new(&self.auditor);
         Ok(command.args(words).stdin(Stdio::null()).output()?)
     }

@@ -7,6 +7,7 @@ mod environment;
 mod losses;
 mod naming;
 mod signals;
+mod who;
 
 use std::{
     fs,
@@ -43,6 +44,7 @@ const TESTS: [Test; 16] = [
     ("contract_large_program", naming::large_program),
     ("contract_program", naming::program),
     ("contract_reused_pid", naming::reused_pid),
+    ("contract_who", who::who),
     ("contract_killed_client", losses::killed_client),
     ("contract_full_ring", losses::full_ring),
     ("contract_environment", environment::environment),

@@ -169,6 +169,25 @@ pub(super) fn named(setup: &Setup) -> Result<()> {
             ],
         )?;
     }
+    let mut who = Command::new(&setup.auditor);
+    who.args(["who", "keeper", "--config"])
+        .arg(setup.folder.join("config.toml"));
+    let told = output(
+        who.arg("--events")
+            .arg(setup.folder.join("daemon/events.jsonl")),
+    )?;
+    for word in [
+        id.as_str(),
+        layer::IMAGE,
+        hash.as_str(),
+        "running",
+        "told by runtime",
+    ] {
+        ensure!(
+            told.contains(word),
+            "no `{word}` in what `who` says:\n{told}"
+        );
+    }
     ensure!(daemon.stop(setup.limit)?.success(), "it did not end well");
     Ok(())
 }

@@ -53,6 +53,13 @@ impl<'a> Identity<'a> {
     }
 }
 
+impl identity::Identity {
+    /// This identity as `unmapped.mcp.identity` shows it.
+    pub fn view(&self) -> impl Serialize + '_ {
+        Identity::of(self)
+    }
+}
+
 /// What the client showed.
 #[derive(Serialize)]
 pub(super) struct Credential<'a> {

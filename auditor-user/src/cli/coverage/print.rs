@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Heard, Report, libraries::Used};
-use crate::coverage::Silent;
+use crate::{cli::harmless, coverage::Silent};
 
 /// Prints a report.
 pub(super) fn print(report: &Report) {
@@ -106,10 +106,4 @@ fn join(names: &BTreeSet<String>) -> String {
 fn name(exe: Option<&str>) -> String {
     let name = exe.and_then(|exe| exe.rsplit('/').next()).unwrap_or("?");
     harmless(name).chars().take(24).collect()
-}
-
-fn harmless(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '·' } else { c })
-        .collect()
 }
