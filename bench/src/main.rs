@@ -7,6 +7,7 @@ mod auditor;
 mod cost;
 mod events;
 mod flood;
+mod identity;
 mod latency;
 mod report;
 mod role;
@@ -48,6 +49,8 @@ enum Measurement {
     Latency,
     /// Endless half messages on 1000 pipes
     Flood,
+    /// Who both ends of an event are, by itself
+    Identity,
 }
 
 fn main() -> Result<()> {
@@ -70,6 +73,7 @@ fn main() -> Result<()> {
             Measurement::Cost => cost::measure(&auditor, &mut report)?,
             Measurement::Latency => latency::measure(&auditor, &mut report)?,
             Measurement::Flood => flood::measure(&auditor, &mut report)?,
+            Measurement::Identity => identity::measure(&mut report)?,
         }
     }
     report.finish()
