@@ -133,7 +133,7 @@ pub(crate) fn run(
     let mut relay = script("relay.py")?;
     relay.args(["--http", &port.to_string()]);
     if behind == Behind::Database {
-        let server = python_program(Sdk::Python2, "mcp-server-sqlite")?;
+        let server = python_program(Sdk::Python1, "mcp-server-sqlite")?;
         relay.args(["--tool", "read_query", "--argument", "query", "--child"]);
         relay.arg(server.get_program()).arg("--db-path");
         relay.arg(arguments.folder.join("chains.db"));
