@@ -1,10 +1,12 @@
 //! The configuration file: TOML, every key optional, unknown keys refused by name.
 
+mod environment;
 mod identity;
+mod kubernetes;
 
 use std::{
     fs,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -12,9 +14,11 @@ use anyhow::{Context as _, Result, bail};
 use auditor_core::tls::Hints;
 use serde::Deserialize;
 
-use crate::environment::parse_sha256;
-
-pub(crate) use self::identity::{Identity, KeySource, Spire};
+pub(crate) use self::{
+    environment::{Environment, MetadataService},
+    identity::{Identity, KeySource, Spire},
+    kubernetes::{Credentials, Kubernetes},
+};
 
 /// Where the configuration is unless told otherwise.
 const CONFIG: &str = "/etc/mcp-auditor/config.toml";
@@ -41,55 +45,6 @@ pub(crate) struct Config {
     pub(crate) kubernetes: Kubernetes,
     /// Where this host stands.
     pub(crate) environment: Environment,
-}
-
-/// How Kubernetes' API server is asked for the pods of this node.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Kubernetes {
-    /// File with address and credentials of the API server.
-    kubeconfig: Option<PathBuf>,
-    /// Whether the service account of the pod that the auditor runs in is used.
-    in_cluster: bool,
-    /// Name of this node.
-    node: Option<String>,
-}
-
-/// Where address and credentials of the API server are.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Credentials {
-    /// In this file.
-    Kubeconfig(PathBuf),
-    /// In the folder that Kubernetes gives every pod.
-    InCluster,
-}
-
-impl Kubernetes {
-    /// Where credentials are; `None` where the API server is not asked.
-    pub(crate) fn credentials(&self) -> Option<Credentials> {
-        let in_cluster = self.in_cluster.then_some(Credentials::InCluster);
-        self.kubeconfig
-            .clone()
-            .map(Credentials::Kubeconfig)
-            .or(in_cluster)
-    }
-
-    /// The name of this node, and what told it.
-    pub(crate) fn node(&self) -> (String, &'static str) {
-        if let Some(node) = &self.node {
-            return (node.clone(), "configuration");
-        }
-        match std::env::var("NODE_NAME") {
-            Ok(node) if !node.is_empty() => (node, "NODE_NAME"),
-            // A kubelet writes the name of its host in small letters.
-            _ => (
-                nix::unistd::gethostname()
-                    .map(|name| name.to_string_lossy().to_lowercase())
-                    .unwrap_or_default(),
-                "host name",
-            ),
-        }
-    }
 }
 
 /// Folders and sockets of container runtimes.
@@ -130,53 +85,6 @@ impl Default for Containers {
             docker_sockets: paths(&["/run/docker.sock"]),
             podman_sockets: paths(&["/run/podman/podman.sock"]),
         }
-    }
-}
-
-/// Where this host stands, as far as the operator says so, and how the auditor is to look.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Environment {
-    /// Who runs the cloud.
-    pub(crate) provider: Option<String>,
-    /// Its region.
-    pub(crate) region: Option<String>,
-    /// The account, project or subscription.
-    pub(crate) account: Option<String>,
-    /// The zone within the region.
-    pub(crate) zone: Option<String>,
-    /// The cluster.
-    pub(crate) cluster: Option<String>,
-    /// This host's name in the cluster.
-    pub(crate) node: Option<String>,
-    /// The cloud's service that is asked for what is not said here; none is unless named.
-    pub(crate) instance_metadata: Option<MetadataService>,
-    /// Where that is, as `http://ADDRESS[:PORT]`.
-    pub(crate) instance_metadata_url: Option<String>,
-    /// SHA-256 that the auditor's executable must have, in hexadecimal digits.
-    pub(crate) expected_sha256: Option<String>,
-}
-
-/// Services that tell virtual machines where they are.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum MetadataService {
-    /// Amazon's, version 2.
-    Aws,
-    /// Google's.
-    Gcp,
-    /// Microsoft's.
-    Azure,
-}
-
-impl Environment {
-    /// Where the metadata service is asked; `None` when what is configured is no such place.
-    pub(crate) fn instance_metadata_address(&self) -> Option<SocketAddr> {
-        let url = self.instance_metadata_url.as_deref();
-        let place = url.unwrap_or("http://169.254.169.254");
-        let place = place.strip_prefix("http://")?.trim_end_matches('/');
-        let with_port = || place.parse::<IpAddr>().ok().map(|ip| (ip, 80).into());
-        place.parse().ok().or_else(with_port)
     }
 }
 
@@ -258,38 +166,10 @@ impl Config {
             bail!("metrics must be a loopback address such as 127.0.0.1:9464");
         }
         config.identity.check()?;
-        let kubernetes = &config.kubernetes;
-        if kubernetes.in_cluster && kubernetes.kubeconfig.is_some() {
-            bail!("[kubernetes] has kubeconfig and in_cluster: set only one of them");
-        }
-        if kubernetes.node.is_some() && kubernetes.credentials().is_none() {
-            bail!("[kubernetes] names a node but no credentials: set kubeconfig or in_cluster");
-        }
-        if kubernetes
-            .node
-            .as_deref()
-            .is_some_and(|node| !is_node(node))
-        {
-            bail!("[kubernetes] node is no name of a node: letters, digits, `-` and `.` only");
-        }
-        let environment = &config.environment;
-        if environment.instance_metadata_address().is_none() {
-            bail!(
-                "instance_metadata_url must be like http://169.254.169.254:80: an address, no name, no path"
-            );
-        }
-        let expected = environment.expected_sha256.as_deref();
-        if expected.is_some_and(|text| parse_sha256(text).is_none()) {
-            bail!("expected_sha256 must be 64 hexadecimal digits");
-        }
+        config.kubernetes.check()?;
+        config.environment.check()?;
         Ok(config)
     }
-}
-
-/// Whether a text may name a node, and nothing else where the API server is asked for it.
-fn is_node(name: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-    (1..=253).contains(&name.len()) && name.bytes().all(is_part)
 }
 
 #[cfg(test)]
@@ -330,35 +210,5 @@ mod tests {
         assert!(Config::parse("ring_bytes = 1000000").is_err());
         assert!(Config::parse("metrics = \"0.0.0.0:9464\"").is_err());
         assert!(Config::parse("processes = 100").is_err());
-        let both = "[kubernetes]\nkubeconfig = \"/k\"\nin_cluster = true";
-        assert!(Config::parse(both).is_err());
-        assert!(Config::parse("[kubernetes]\nnode = \"n\"").is_err());
-        let other = "[kubernetes]\nin_cluster = true\nnode = \"n,metadata.name=x\"";
-        assert!(Config::parse(other).is_err());
-    }
-
-    #[test]
-    fn nobody_is_asked_over_the_network_unless_configured() {
-        assert_eq!(Config::default().kubernetes.credentials(), None);
-        let config = Config::parse("[kubernetes]\nin_cluster = true\nnode = \"n-1\"").unwrap();
-        let kubernetes = config.kubernetes;
-        assert_eq!(kubernetes.credentials(), Some(Credentials::InCluster));
-        assert_eq!(kubernetes.node(), ("n-1".to_owned(), "configuration"));
-    }
-
-    #[test]
-    fn what_the_environment_is_told_is_checked() {
-        let environment = |line: &str| Config::parse(&format!("[environment]\n{line}"));
-        assert!(environment("expected_sha256 = \"ab\"").is_err());
-        assert!(environment("instance_metadata = \"other\"").is_err());
-        for (url, is_good) in [
-            ("http://127.0.0.1:8080", true),
-            ("http://169.254.169.254/", true),
-            ("http://metadata.google.internal", false),
-            ("https://127.0.0.1", false),
-        ] {
-            let line = format!("instance_metadata_url = \"{url}\"");
-            assert_eq!(environment(&line).is_ok(), is_good, "{url}");
-        }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Setup {
 
 type Test = (&'static str, fn(&Setup) -> Result<()>);
 
-const TESTS: [Test; 16] = [
+const TESTS: [Test; 17] = [
     ("contract_wrong_usage", commands::wrong_usage),
     ("contract_unusable_host", commands::unusable_host),
     ("contract_unknown_key", commands::unknown_key),
