@@ -326,6 +326,24 @@ mod tests {
     }
 
     #[test]
+    fn a_service_account_is_evidence_and_a_pod_with_two_names_is_told() {
+        let of = |change: fn(&mut Pod)| {
+            let mut process = in_pod("u1");
+            let mut workload = Workload::clone(process.workload.as_deref().unwrap());
+            change(workload.pod.as_mut().unwrap());
+            process.workload = Some(Arc::new(workload));
+            Identity::of(Some(&process), None, false).unwrap()
+        };
+        let plain = of(|_| {});
+        let account = of(|pod| pod.service_account = Some("agent".into()));
+        assert_eq!(plain.subject, account.subject);
+        assert_ne!(plain.evidence, account.evidence);
+        let disputed = of(|pod| pod.is_disputed = true);
+        assert_eq!(disputed.contradictions, ["pod_named_differently"]);
+        assert!(plain.contradictions.is_empty());
+    }
+
+    #[test]
     fn its_own_word_names_nobody() {
         let claimed = Identity::of(None, None, true).unwrap();
         assert_eq!((claimed.subject, claimed.assurance), (None, Assurance::A1));

@@ -189,8 +189,8 @@ fn api_server(settings: &Kubernetes) -> Result<Option<Finding>> {
     let obstacle = runtime.block_on(workload::probe(settings, &node)).err();
     let obstacle = obstacle.map(|error| {
         format!(
-            "{:#}; [kubernetes] in the configuration tells address and credentials, which must let pods be listed and watched",
-            anyhow::Error::from(error)
+            "{}; [kubernetes] in the configuration tells address and credentials, which must let pods be listed and watched",
+            error.with_causes()
         )
     });
     let purpose = format!("service account and owner of the pods of node {node} (by {by})");

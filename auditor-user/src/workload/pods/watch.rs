@@ -73,6 +73,20 @@ pub(crate) enum WatchError {
 }
 
 impl WatchError {
+    /// Itself with its causes; most texts hold that of their cause already.
+    pub(crate) fn with_causes(&self) -> String {
+        let mut told = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(one) = cause {
+            let text = one.to_string();
+            if !told.contains(&text) {
+                told = format!("{told}: {text}");
+            }
+            cause = one.source();
+        }
+        told
+    }
+
     /// Whether only the position in the changes was too old.
     fn is_expired(&self) -> bool {
         use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
@@ -216,11 +230,7 @@ struct Log {
 
 impl Log {
     fn note_loss(&mut self, error: &WatchError, node: &str) {
-        // The causes below it name what failed.
-        let causes =
-            std::iter::successors(Some(error as &dyn std::error::Error), |one| one.source());
-        let told: Vec<String> = causes.map(ToString::to_string).collect();
-        let error = told.join(": ");
+        let error = error.with_causes();
         if std::mem::replace(&mut self.is_lost, true) {
             tracing::debug!(error, "the API server still cannot be heard");
         } else {
