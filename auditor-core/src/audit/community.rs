@@ -1,4 +1,4 @@
-//! The Community ID of a TCP connection, version 1: the same at both of its ends, and in what other monitors write of it.
+//! The Community ID of a TCP connection, version 1: the same at both of its ends, and in what other monitors write.
 //!
 //! <https://github.com/corelight/community-id-spec>. For TCP only, with the seed 0 that others have by default.
 

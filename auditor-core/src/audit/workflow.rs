@@ -1,4 +1,5 @@
-//! Which workflow an interaction belongs to: reads it off a process's environment and a pod's labels, follows it along chains.
+//! Which workflow an interaction belongs to: reads it off a process's environment and a pod's labels, follows it along
+//! chains.
 //!
 //! What a process's variables say is its own word: it is told as claimed, and names nobody. It is proven only where a
 //! verified token names the same run. Reads no file. Bounds: [`VALUE`] bytes of each variable, [`PROVEN`] proofs.
