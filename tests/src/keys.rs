@@ -54,8 +54,12 @@ pub(crate) fn check(auditor: &Path, arguments: &Arguments, limit: Duration) -> u
         let only = arguments.only.as_deref();
         only.is_none_or(|only| name.contains(only))
     };
+    let wanted: Vec<Test> = TESTS
+        .into_iter()
+        .filter(|(name, _)| is_wanted(name))
+        .collect();
     let mut failed = 0;
-    for (name, test) in TESTS.into_iter().filter(|(name, _)| is_wanted(name)) {
+    for (name, test) in &wanted {
         let place = Place {
             auditor,
             folder: &arguments.folder.join(name),
@@ -69,6 +73,7 @@ pub(crate) fn check(auditor: &Path, arguments: &Arguments, limit: Duration) -> u
             }
         }
     }
+    println!("{} passed, {failed} failed", wanted.len() - failed);
     failed
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn check(auditor: &Path, arguments: &Arguments, limit: Duration) -> u
     }
     let mut spire = Spire::start(&arguments.folder.join("spire"), auditor, limit);
     let mut failed = 0;
-    for (name, test) in wanted {
+    for (name, test) in &wanted {
         let result = match &mut spire {
             Ok(spire) => test(spire, auditor, limit),
             Err(error) => Err(anyhow::anyhow!("{error:#}")),
@@ -70,6 +70,7 @@ pub(crate) fn check(auditor: &Path, arguments: &Arguments, limit: Duration) -> u
             }
         }
     }
+    println!("{} passed, {failed} failed", wanted.len() - failed);
     failed
 }
 

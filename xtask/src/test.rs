@@ -24,7 +24,7 @@ pub(crate) struct Options {
     parts: Vec<Part>,
     /// Leave out test programs that cannot be installed here (python, typescript, go, rust, java;
     /// tools are curl, wget, nginx and the like; engines are podman, runc and containerd; kubernetes
-    /// is built from its modules)
+    /// and spire are built from their modules)
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
     /// Run only the end-to-end tests whose name contains this
