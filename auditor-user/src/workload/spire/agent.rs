@@ -217,6 +217,8 @@ impl Agent {
         let connecting = async { endpoint.connect().await.map_err(unavailable) };
         let channel = in_time(connecting).await?;
         self.connection = Some(channel.clone());
+        // Another agent may have other keys.
+        self.told = None;
         Ok(channel)
     }
 }
