@@ -163,14 +163,17 @@ plugins {{
 
     /// A client in Go that fetches a token, shows it, and stays; and the event of its call.
     fn client(&self, setup: &Setup) -> Result<(Running, Event)> {
-        let mut command = Command::new(program("bearer")?);
-        command.arg(self.folder.join("public/api.sock"));
-        command.args([&*setup.url, "mcp"]);
-        let mut client = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
-        let output = client.child().stdout.take().context("no output")?;
-        let mut id = String::new();
-        BufReader::new(output).read_line(&mut id)?;
-        ensure!(id.trim() == CLIENT, "the client's own word is `{id}`");
+        // The agent learns of new entries after a while; until then it gives no token.
+        let client = wait_for("a client with a token", self.limit, || {
+            let mut command = Command::new(program("bearer")?);
+            command.arg(self.folder.join("public/api.sock"));
+            command.args([&*setup.url, "mcp"]);
+            let mut client = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+            let output = client.child().stdout.take().context("no output")?;
+            let mut id = String::new();
+            BufReader::new(output).read_line(&mut id)?;
+            Ok((id.trim() == CLIENT).then_some(client))
+        })?;
         let event = setup.call_of(client.pid(), "tools/call")?;
         Ok((client, event))
     }

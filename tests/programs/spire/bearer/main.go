@@ -2,8 +2,6 @@
 // stays until its input ends.
 //
 //	bearer SOCKET URL AUDIENCE
-//
-// With `-` for the URL it asks for no session: it prints the token's claims.
 package main
 
 import (
