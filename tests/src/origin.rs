@@ -63,10 +63,11 @@ pub(crate) fn check(
     played.collect()
 }
 
-/// A shell with the variables that GitHub Actions sets, which starts a program and waits for it.
+/// A shell with the variables that GitHub Actions sets, which starts a program, waits for it, and stays until its input
+/// ends.
 fn step(run: &str) -> Command {
     let mut shell = Command::new("sh");
-    shell.args(["-c", "\"$@\"; exit $?", "sh"]);
+    shell.args(["-c", "\"$@\"; read -r end", "sh"]);
     for (name, value) in [
         ("GITHUB_ACTIONS", "true"),
         ("GITHUB_REPOSITORY", "octo/shop"),
@@ -165,7 +166,11 @@ fn gone(daemon: &Daemon, _arguments: &Arguments, limit: Duration) -> Result<()> 
     // Without any variables, so that only its lineage can tell.
     step.args(["env", "-i"]).arg(std::env::current_exe()?);
     step.args(["speak", speaker::HELLO, "\n"]);
-    let shell = speaker::listen(step.stdin(Stdio::null()))?;
+    let mut step = Running::start(step.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+    let shell = step.pid();
+    // It speaks to this process, and the shell stays until its input ends.
+    let output = step.child().stdout.take().context("no output")?;
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut String::new())?;
     let event = wait_for("the event", limit, || {
         let events = daemon.events().all()?.into_iter();
         let mut found = events.filter(|event| {
