@@ -21,9 +21,10 @@ use crate::{
     programs::{Sdk, Transport, python, source},
     session::listening,
     speaker,
+    suite::{self, Named},
 };
 
-type Test = (&'static str, fn(&Setup) -> Result<()>);
+type Test = Named<fn(&Setup) -> Result<()>>;
 
 const TESTS: [Test; 4] = [
     ("identity_tokens_are_verified", tokens),
@@ -44,33 +45,17 @@ pub(crate) struct Setup {
 
 /// Runs the tests, says how each ended, and gives the number of those that failed.
 pub(crate) fn check(auditor: &Path, arguments: &Arguments, limit: Duration) -> usize {
-    let is_wanted = |(name, _): &Test| {
-        arguments
-            .only
-            .as_ref()
-            .is_none_or(|only| name.contains(only.as_str()))
-    };
-    let wanted: Vec<Test> = TESTS.into_iter().filter(is_wanted).collect();
-    if wanted.is_empty() || arguments.without.iter().any(|word| word == "python") {
+    if arguments.without.iter().any(|word| word == "python") {
         return 0;
     }
-    let setup = Setup::start(auditor, &arguments.folder.join("identity"), limit);
-    let mut failed = 0;
-    for (name, test) in &wanted {
-        let result = match &setup {
-            Ok(setup) => test(setup),
-            Err(error) => Err(anyhow::anyhow!("{error:#}")),
-        };
-        match result {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(wrong) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n    {wrong:#}");
-            }
-        }
-    }
-    println!("{} passed, {failed} failed", wanted.len() - failed);
-    failed
+    let folder = arguments.folder.join("identity");
+    let start = || Setup::start(auditor, &folder, limit);
+    suite::run(
+        &TESTS,
+        arguments.only.as_deref(),
+        start,
+        |(_, test), setup| test(setup),
+    )
 }
 
 /// The findings about what this test has started, in words; `None` where there are none.

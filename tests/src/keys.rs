@@ -16,9 +16,10 @@ use crate::{
     identity::{Setup, fresh, make_tokens, told},
     process::{Running, free_port, wait_for},
     session::listening,
+    suite::{self, Named},
 };
 
-type Test = (&'static str, fn(Place<'_>) -> Result<()>);
+type Test = Named<fn(Place<'_>) -> Result<()>>;
 
 const TESTS: [Test; 3] = [
     ("keys_by_url_follow_a_rotation", rotation),
@@ -50,31 +51,14 @@ pub(crate) fn check(auditor: &Path, arguments: &Arguments, limit: Duration) -> u
     if arguments.without.iter().any(|word| word == "python") {
         return 0;
     }
-    let is_wanted = |name: &str| {
-        let only = arguments.only.as_deref();
-        only.is_none_or(|only| name.contains(only))
-    };
-    let wanted: Vec<Test> = TESTS
-        .into_iter()
-        .filter(|(name, _)| is_wanted(name))
-        .collect();
-    let mut failed = 0;
-    for (name, test) in &wanted {
-        let place = Place {
+    let play = |(name, test): &Test, (): &mut ()| {
+        test(Place {
             auditor,
             folder: &arguments.folder.join(name),
             limit,
-        };
-        match test(place) {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(wrong) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n    {wrong:#}");
-            }
-        }
-    }
-    println!("{} passed, {failed} failed", wanted.len() - failed);
-    failed
+        })
+    };
+    suite::run(&TESTS, arguments.only.as_deref(), || Ok(()), play)
 }
 
 /// What a configuration says of the issuer whose keys are at an address.

@@ -31,6 +31,7 @@ mod session;
 mod speaker;
 mod spire;
 mod storm;
+mod suite;
 mod truth;
 mod uring;
 

@@ -20,9 +20,10 @@ use crate::{
     process::{Running, free_port, wait_for},
     programs::spire as program,
     session::listening,
+    suite::{self, Named},
 };
 
-type Test = (&'static str, fn(&mut Spire, &Path, Duration) -> Result<()>);
+type Test = Named<fn(&mut Spire, &Path, Duration) -> Result<()>>;
 
 const TESTS: [Test; 2] = [
     ("spire_agent_attests_clients_by_pid", attested),
@@ -46,32 +47,18 @@ struct Spire {
 
 /// Runs the tests, says how each ended, and gives the number of those that failed.
 pub(crate) fn check(auditor: &Path, arguments: &Arguments, limit: Duration) -> usize {
-    let is_wanted = |(name, _): &Test| {
-        let only = arguments.only.as_deref();
-        only.is_none_or(|only| name.contains(only))
-    };
-    let wanted: Vec<Test> = TESTS.into_iter().filter(is_wanted).collect();
-    let is_without = |name| arguments.without.iter().any(|word| word == name);
-    if wanted.is_empty() || is_without("spire") || is_without("python") {
+    let is_without = |name: &str| arguments.without.iter().any(|word| word == name);
+    if is_without("spire") || is_without("python") {
         return 0;
     }
-    let mut spire = Spire::start(&arguments.folder.join("spire"), auditor, limit);
-    let mut failed = 0;
-    for (name, test) in &wanted {
-        let result = match &mut spire {
-            Ok(spire) => test(spire, auditor, limit),
-            Err(error) => Err(anyhow::anyhow!("{error:#}")),
-        };
-        match result {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(wrong) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n    {wrong:#}");
-            }
-        }
-    }
-    println!("{} passed, {failed} failed", wanted.len() - failed);
-    failed
+    let folder = arguments.folder.join("spire");
+    let start = || Spire::start(&folder, auditor, limit);
+    suite::run(
+        &TESTS,
+        arguments.only.as_deref(),
+        start,
+        |(_, test), spire| test(spire, auditor, limit),
+    )
 }
 
 impl Spire {

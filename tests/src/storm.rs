@@ -19,9 +19,10 @@ use crate::{
     event::Event,
     process::{Running, wait_for},
     speaker,
+    suite::{self, Named},
 };
 
-type Test = (&'static str, fn(&Setup) -> Result<()>);
+type Test = Named<fn(&Setup) -> Result<()>>;
 
 const TESTS: [Test; 2] = [
     ("storm_of_reused_pids_misnames_nobody", reused_pids),
@@ -47,29 +48,14 @@ struct Setup {
 
 /// Runs the tests, says how each ended, and gives the number of those that failed.
 pub(crate) fn check(auditor: &Path, arguments: &Arguments, limit: Duration) -> usize {
-    let only = arguments.only.as_ref();
-    let is_wanted = |(name, _): &Test| only.is_none_or(|only| name.contains(only.as_str()));
-    let wanted: Vec<Test> = TESTS.into_iter().filter(is_wanted).collect();
-    if wanted.is_empty() {
-        return 0;
-    }
-    let setup = Setup::start(auditor, &arguments.folder.join("storm"), limit);
-    let mut failed = 0;
-    for (name, test) in &wanted {
-        let result = match &setup {
-            Ok(setup) => test(setup),
-            Err(error) => Err(anyhow::anyhow!("{error:#}")),
-        };
-        match result {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(wrong) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n    {wrong:#}");
-            }
-        }
-    }
-    println!("{} passed, {failed} failed", wanted.len() - failed);
-    failed
+    let folder = arguments.folder.join("storm");
+    let start = || Setup::start(auditor, &folder, limit);
+    suite::run(
+        &TESTS,
+        arguments.only.as_deref(),
+        start,
+        |(_, test), setup| test(setup),
+    )
 }
 
 impl Setup {

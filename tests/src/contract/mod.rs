@@ -17,7 +17,10 @@ use std::{
 
 use anyhow::Result;
 
-use crate::daemon::Daemon;
+use crate::{
+    daemon::Daemon,
+    suite::{self, Named},
+};
 
 /// What a test is given.
 pub(crate) struct Setup {
@@ -28,7 +31,7 @@ pub(crate) struct Setup {
     limit: Duration,
 }
 
-type Test = (&'static str, fn(&Setup) -> Result<()>);
+type Test = Named<fn(&Setup) -> Result<()>>;
 
 const TESTS: [Test; 17] = [
     ("contract_wrong_usage", commands::wrong_usage),
@@ -52,29 +55,16 @@ const TESTS: [Test; 17] = [
 
 /// Runs the tests whose name contains `only`, says how each ended, and gives the number of those that failed.
 pub(crate) fn check(auditor: &Path, folder: &Path, only: Option<&str>, limit: Duration) -> usize {
-    let chosen = TESTS
-        .iter()
-        .filter(|(name, _)| only.is_none_or(|only| name.contains(only)));
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in chosen {
+    let play = |(name, test): &Test, (): &mut ()| {
         let setup = Setup {
             auditor: auditor.to_owned(),
             folder: folder.join(name),
             limit,
         };
-        match setup.prepare().and_then(|()| test(&setup)) {
-            Ok(()) => {
-                passed += 1;
-                println!("test {name} ... ok");
-            }
-            Err(wrong) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n    {wrong:#}");
-            }
-        }
-    }
-    println!("{passed} passed, {failed} failed");
-    failed
+        setup.prepare()?;
+        test(&setup)
+    };
+    suite::run(&TESTS, only, || Ok(()), play)
 }
 
 impl Setup {

@@ -19,7 +19,12 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::{Arguments, daemon::Daemon, process::wait_for};
+use crate::{
+    Arguments,
+    daemon::Daemon,
+    process::wait_for,
+    suite::{self, Named},
+};
 
 pub(crate) use podman::short_lives;
 
@@ -32,7 +37,7 @@ pub(crate) struct Setup {
     pub(crate) limit: Duration,
 }
 
-type Test = (&'static str, fn(&Setup) -> Result<()>);
+type Test = Named<fn(&Setup) -> Result<()>>;
 
 const TESTS: [Test; 4] = [
     ("engine_podman", podman::named),
@@ -48,26 +53,14 @@ pub(crate) fn check(auditor: &Path, arguments: &Arguments, limit: Duration) -> u
     if arguments.without.iter().any(|word| word == "engines") {
         return 0;
     }
-    let only = arguments.only.as_deref();
-    let chosen = TESTS
-        .iter()
-        .filter(|(name, _)| only.is_none_or(|only| name.contains(only)));
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in chosen {
-        let setup = Setup::new(auditor, &arguments.folder.join("engine").join(name), limit);
-        match setup.and_then(|setup| test(&setup)) {
-            Ok(()) => {
-                passed += 1;
-                println!("test {name} ... ok");
-            }
-            Err(wrong) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n    {wrong:#}");
-            }
-        }
-    }
-    println!("{passed} passed, {failed} failed");
-    failed
+    let play = |(name, test): &Test, (): &mut ()| {
+        test(&Setup::new(
+            auditor,
+            &arguments.folder.join("engine").join(name),
+            limit,
+        )?)
+    };
+    suite::run(&TESTS, arguments.only.as_deref(), || Ok(()), play)
 }
 
 impl Setup {

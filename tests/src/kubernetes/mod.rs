@@ -27,9 +27,10 @@ use crate::{
     daemon::Daemon,
     engine::{judge, server},
     process::{free_port, listens, wait_for},
+    suite::{self, Named},
 };
 
-type Test = (&'static str, fn(&mut Setup) -> Result<()>);
+type Test = Named<fn(&mut Setup) -> Result<()>>;
 
 const TESTS: [Test; 4] = [
     ("kubernetes_workloads_are_named", named),
@@ -53,30 +54,18 @@ struct Setup {
 
 /// Runs the tests, says how each ended, and gives the number of those that failed.
 pub(crate) fn check(auditor: &Path, arguments: &Arguments, limit: Duration) -> usize {
-    let only = arguments.only.as_ref();
-    let is_wanted = |(name, _): &Test| only.is_none_or(|only| name.contains(only.as_str()));
-    let wanted: Vec<Test> = TESTS.into_iter().filter(is_wanted).collect();
     let needs = |word: &String| ["kubernetes", "engines", "go"].contains(&word.as_str());
-    if wanted.is_empty() || arguments.without.iter().any(needs) {
+    if arguments.without.iter().any(needs) {
         return 0;
     }
-    let mut setup = Setup::start(auditor, &arguments.folder.join("kubernetes"), limit * 2);
-    let mut failed = 0;
-    for (name, test) in &wanted {
-        let result = match &mut setup {
-            Ok(setup) => test(setup),
-            Err(error) => Err(anyhow::anyhow!("{error:#}")),
-        };
-        match result {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(wrong) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n    {wrong:#}");
-            }
-        }
-    }
-    println!("{} passed, {failed} failed", wanted.len() - failed);
-    failed
+    let folder = arguments.folder.join("kubernetes");
+    let start = || Setup::start(auditor, &folder, limit * 2);
+    suite::run(
+        &TESTS,
+        arguments.only.as_deref(),
+        start,
+        |(_, test), setup| test(setup),
+    )
 }
 
 impl Setup {
