@@ -1,10 +1,10 @@
-//! The end-to-end tests on one other kernel: every kernel object, pids that are used again, and one session of an SDK.
+//! The end-to-end tests on one other kernel: every kernel object, and one session of an SDK.
 
 use super::report::Report;
 use crate::vm;
 
 const KERNEL: &str = "6.1";
-const TESTS: [&str; 3] = ["object", "storm_of_reused_pids", "go_auto_to_go_over_stdio"];
+const TESTS: [&str; 2] = ["object", "go_auto_to_go_over_stdio"];
 
 pub(super) fn check(report: &mut Report) {
     report.count("end-to-end tests on another kernel", || {
