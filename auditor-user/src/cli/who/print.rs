@@ -96,7 +96,6 @@ fn identity(identity: &Identity) {
     let how = match identity.method.as_str() {
         "spire" => "attested by SPIRE for this process",
         "token" => "by a token whose signature is its issuer's",
-        "certificate" => "by a certificate that its peer checked",
         "pod" => "by its cgroup, which is a pod's",
         "container" => "by its cgroup, which is a container's",
         "executable" => "by its executable, as the kernel sees it",
