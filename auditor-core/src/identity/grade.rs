@@ -186,9 +186,10 @@ fn evidence(
     add(&bytes(pod.map(|pod| &pod.uid)));
     add(&bytes(pod.and_then(|pod| pod.service_account.as_ref())));
     let attested = process.and_then(|process| process.attestation.as_deref());
-    for id in attested.map(|one| one.ids.as_slice()).unwrap_or_default() {
-        add(id.as_bytes());
-    }
+    let ids = attested.map(|one| one.ids.as_slice()).unwrap_or_default();
+    // Counted, so that no id can be taken for the fact behind it.
+    add(&(ids.len() as u64).to_be_bytes());
+    ids.iter().for_each(|id| add(id.as_bytes()));
     add(credential
         .map(|one| one.hash.as_bytes())
         .unwrap_or_default());
