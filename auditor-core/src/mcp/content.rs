@@ -4,9 +4,10 @@
 
 use std::{borrow::Cow, hash::BuildHasher};
 
+use auditor_json::Value;
+
 use super::{
     interaction::{Failure, Outcome, Peer},
-    json::Value,
     message::{Claims, Parsed, Shape, id},
     method::{self, Proof, Sender, Target},
 };

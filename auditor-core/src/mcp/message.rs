@@ -6,13 +6,13 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use auditor_json::Value;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{
     content::shorten,
     interaction::{Failure, Outcome, Part, Peer},
-    json::Value,
     method::{Method, Sender},
 };
 use crate::wire::{Framing, HttpHead, HttpPart, Message};

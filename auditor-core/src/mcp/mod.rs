@@ -13,7 +13,6 @@ mod http;
 mod http_session;
 mod interaction;
 mod join;
-mod json;
 mod lane;
 mod limits;
 mod line;

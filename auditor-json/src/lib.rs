@@ -9,16 +9,16 @@ use std::borrow::Cow;
 
 /// A value inside a JSON text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Value<'a> {
+pub struct Value<'a> {
     /// Its text, without surrounding whitespace.
-    pub(super) text: &'a [u8],
+    pub text: &'a [u8],
     /// Whether its end was seen; `false` when the text around it was cut.
-    pub(super) whole: bool,
+    pub whole: bool,
 }
 
 impl<'a> Value<'a> {
     /// The value that `text` begins with, and where it ends.
-    pub(super) fn first(text: &'a [u8]) -> Option<(Self, usize)> {
+    pub fn first(text: &'a [u8]) -> Option<(Self, usize)> {
         let start = skip_space(text, 0);
         if start >= text.len() {
             return None;
@@ -29,7 +29,7 @@ impl<'a> Value<'a> {
     }
 
     /// Its members, if it is an object.
-    pub(super) fn members(self) -> Option<Members<'a>> {
+    pub fn members(self) -> Option<Members<'a>> {
         (self.text.first() == Some(&b'{')).then_some(Members {
             text: self.text,
             at: 1,
@@ -38,7 +38,7 @@ impl<'a> Value<'a> {
     }
 
     /// Its elements, if it is an array.
-    pub(super) fn elements(self) -> Option<Elements<'a>> {
+    pub fn elements(self) -> Option<Elements<'a>> {
         (self.text.first() == Some(&b'[')).then_some(Elements {
             text: self.text,
             at: 1,
@@ -46,23 +46,23 @@ impl<'a> Value<'a> {
     }
 
     /// Its text with escapes undone, if it is a whole string.
-    pub(super) fn string(self) -> Option<Cow<'a, str>> {
+    pub fn string(self) -> Option<Cow<'a, str>> {
         let inner = self.text.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
         self.whole.then(|| unescape(inner))
     }
 
     /// Whether it is the literal `true`.
-    pub(super) fn is_true(self) -> bool {
+    pub fn is_true(self) -> bool {
         self.whole && self.text == b"true"
     }
 
     /// Whether it is the literal `null`.
-    pub(super) fn is_null(self) -> bool {
+    pub fn is_null(self) -> bool {
         self.whole && self.text == b"null"
     }
 
     /// Its value, if it is a number that fits; a fraction is cut off.
-    pub(super) fn integer(self) -> Option<i64> {
+    pub fn integer(self) -> Option<i64> {
         let text = std::str::from_utf8(self.text).ok()?;
         if let Ok(number) = text.parse::<i64>() {
             return Some(number);
@@ -75,7 +75,7 @@ impl<'a> Value<'a> {
 
 /// The members of an object, in order, as far as the text goes.
 #[derive(Clone, Debug)]
-pub(super) struct Members<'a> {
+pub struct Members<'a> {
     text: &'a [u8],
     at: usize,
     done: bool,
@@ -116,7 +116,7 @@ impl<'a> Iterator for Members<'a> {
 
 /// The elements of an array, in order, as far as the text goes.
 #[derive(Clone, Debug)]
-pub(super) struct Elements<'a> {
+pub struct Elements<'a> {
     text: &'a [u8],
     at: usize,
 }
