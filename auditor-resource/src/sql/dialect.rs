@@ -73,12 +73,22 @@ impl Dialect {
 
     /// The statements of a text; `None` where it is not of this dialect.
     pub(super) fn parse(self, text: &str) -> Option<Vec<Statement>> {
-        let tokens = Tokenizer::new(self.grammar(), text).tokenize_with_location().ok()?;
-        if tokens.iter().filter(|token| is_operator(&token.token)).count() > OPERATORS {
+        let tokens = Tokenizer::new(self.grammar(), text)
+            .tokenize_with_location()
+            .ok()?;
+        if tokens
+            .iter()
+            .filter(|token| is_operator(&token.token))
+            .count()
+            > OPERATORS
+        {
             return None;
         }
         let parser = Parser::new(self.grammar()).with_recursion_limit(DEPTH);
-        parser.with_tokens_with_locations(tokens).parse_statements().ok()
+        parser
+            .with_tokens_with_locations(tokens)
+            .parse_statements()
+            .ok()
     }
 
     fn grammar(self) -> &'static dyn Grammar {
@@ -101,12 +111,27 @@ fn is_operator(token: &Token) -> bool {
     match token {
         Token::Word(word) => matches!(
             word.keyword,
-            Keyword::AND | Keyword::OR | Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::JOIN
-                | Keyword::LIKE | Keyword::IS | Keyword::COLLATE
+            Keyword::AND
+                | Keyword::OR
+                | Keyword::UNION
+                | Keyword::EXCEPT
+                | Keyword::INTERSECT
+                | Keyword::JOIN
+                | Keyword::LIKE
+                | Keyword::IS
+                | Keyword::COLLATE
         ),
-        Token::Comma | Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_)
-        | Token::DoubleQuotedString(_) | Token::LParen | Token::RParen | Token::SemiColon | Token::EOF
-        | Token::Period | Token::Placeholder(_) => false,
+        Token::Comma
+        | Token::Whitespace(_)
+        | Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::DoubleQuotedString(_)
+        | Token::LParen
+        | Token::RParen
+        | Token::SemiColon
+        | Token::EOF
+        | Token::Period
+        | Token::Placeholder(_) => false,
         _ => true,
     }
 }

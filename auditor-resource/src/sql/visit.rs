@@ -58,7 +58,11 @@ impl Reading {
 
     /// What is really done by something of this kind: what an `EXPLAIN` explains does not happen.
     fn done(&self, kind: QueryType) -> QueryType {
-        if self.explained > 0 { QueryType::Describe } else { kind }
+        if self.explained > 0 {
+            QueryType::Describe
+        } else {
+            kind
+        }
     }
 
     fn note_type(&mut self, kind: QueryType) {
@@ -67,7 +71,12 @@ impl Reading {
     }
 
     fn note_table(&mut self, name: &ObjectName, kind: QueryType) {
-        let parts: Vec<&str> = name.0.iter().filter_map(part).map(|ident| ident.value.as_str()).collect();
+        let parts: Vec<&str> = name
+            .0
+            .iter()
+            .filter_map(part)
+            .map(|ident| ident.value.as_str())
+            .collect();
         let name = parts.join(".");
         if name.is_empty() || name.len() > NAME {
             self.sql.is_cut |= !name.is_empty();
@@ -75,7 +84,10 @@ impl Reading {
         }
         let query_type = self.done(kind);
         let tables = &mut self.sql.tables;
-        if let Some(table) = tables.iter_mut().find(|table| table.name.eq_ignore_ascii_case(&name)) {
+        if let Some(table) = tables
+            .iter_mut()
+            .find(|table| table.name.eq_ignore_ascii_case(&name))
+        {
             table.query_type = table.query_type.max(query_type);
         } else if tables.len() < TABLES {
             tables.push(Table { name, query_type });
@@ -89,7 +101,12 @@ impl Reading {
         if is_doubtful || ident.value.len() > NAME {
             return;
         }
-        if self.sql.columns.iter().any(|known| known.eq_ignore_ascii_case(&ident.value)) {
+        if self
+            .sql
+            .columns
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(&ident.value))
+        {
             return;
         }
         if self.sql.columns.len() < COLUMNS {
@@ -113,7 +130,9 @@ impl Reading {
         let [only] = name.0.as_slice() else {
             return false;
         };
-        let Some(ident) = part(only) else { return false };
+        let Some(ident) = part(only) else {
+            return false;
+        };
         let is_seen = |scope: &Scope| {
             let mut names = scope.names.iter().take(scope.seen);
             names.any(|(given, _)| given.eq_ignore_ascii_case(&ident.value))
@@ -135,7 +154,12 @@ impl Reading {
             self.note_type(QueryType::Update);
         }
         for column in &insert.columns {
-            column.0.last().and_then(part).into_iter().for_each(|ident| self.note_column(ident));
+            column
+                .0
+                .last()
+                .and_then(part)
+                .into_iter()
+                .for_each(|ident| self.note_column(ident));
         }
     }
 
@@ -148,10 +172,15 @@ impl Reading {
                 AssignmentTarget::Tuple(names) => names,
             };
             for name in targets {
-                name.0.last().and_then(part).into_iter().for_each(|ident| self.note_column(ident));
+                name.0
+                    .last()
+                    .and_then(part)
+                    .into_iter()
+                    .for_each(|ident| self.note_column(ident));
                 // `UPDATE a JOIN b SET b.x = 1` changes what the column belongs to.
                 if let [qualifier, _] = name.0.as_slice()
-                    && let Some(table) = part(qualifier).and_then(|ident| named(&update.table, &ident.value))
+                    && let Some(table) =
+                        part(qualifier).and_then(|ident| named(&update.table, &ident.value))
                 {
                     is_found = true;
                     self.note_table(table, QueryType::Update);
@@ -168,7 +197,11 @@ impl Reading {
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
         for target in &delete.tables {
             // `DELETE a FROM table AS a`: the alias is meant.
-            let alias = target.0.last().and_then(part).map(|ident| ident.value.as_str());
+            let alias = target
+                .0
+                .last()
+                .and_then(part)
+                .map(|ident| ident.value.as_str());
             let meant = alias.and_then(|alias| from.iter().find_map(|table| named(table, alias)));
             self.note_table(meant.unwrap_or(target), QueryType::Delete);
         }
@@ -187,9 +220,17 @@ impl Reading {
     }
 
     fn copy(&mut self, source: &CopySource, target: &CopyTarget, is_out: bool) {
-        let kind = if is_out { QueryType::Select } else { QueryType::Insert };
+        let kind = if is_out {
+            QueryType::Select
+        } else {
+            QueryType::Insert
+        };
         self.note_type(kind);
-        if let CopySource::Table { table_name, columns } = source {
+        if let CopySource::Table {
+            table_name,
+            columns,
+        } = source
+        {
             self.note_table(table_name, kind);
             columns.iter().for_each(|column| self.note_column(column));
         }
@@ -208,17 +249,26 @@ impl Reading {
             Statement::Update(update) => self.update(update),
             Statement::Delete(delete) => self.delete(delete),
             Statement::Merge(merge) => self.merge(merge),
-            Statement::Copy { source, to, target, .. } => self.copy(source, target, *to),
+            Statement::Copy {
+                source, to, target, ..
+            } => self.copy(source, target, *to),
             Statement::Truncate(truncate) => {
                 self.note_type(QueryType::Delete);
                 for target in &truncate.table_names {
                     self.note_table(&target.name, QueryType::Delete);
                 }
             }
-            Statement::Drop { object_type, names, .. } => {
+            Statement::Drop {
+                object_type, names, ..
+            } => {
                 self.note_type(QueryType::Ddl);
-                if matches!(object_type, ObjectType::Table | ObjectType::View | ObjectType::MaterializedView) {
-                    names.iter().for_each(|name| self.note_table(name, QueryType::Ddl));
+                if matches!(
+                    object_type,
+                    ObjectType::Table | ObjectType::View | ObjectType::MaterializedView
+                ) {
+                    names
+                        .iter()
+                        .for_each(|name| self.note_table(name, QueryType::Ddl));
                 }
             }
             Statement::AlterTable(alter) => {
@@ -241,7 +291,9 @@ impl Reading {
                 self.note_type(QueryType::Ddl);
                 self.note_table(&create.table_name, QueryType::Ddl);
             }
-            Statement::AttachDatabase { database_file_name, .. } => {
+            Statement::AttachDatabase {
+                database_file_name, ..
+            } => {
                 self.note_type(QueryType::Ddl);
                 self.note_attached(database_file_name);
             }
@@ -249,43 +301,78 @@ impl Reading {
                 self.note_type(QueryType::Ddl);
                 self.note_file(&database_path.value, true);
             }
-            Statement::Grant(_) | Statement::Revoke(_) | Statement::Deny(_) | Statement::GrantRole(_)
-            | Statement::RevokeRole(_) | Statement::AlterDefaultPrivileges(_) | Statement::CreateRole(_)
-            | Statement::AlterRole { .. } | Statement::CreateUser(_) | Statement::AlterUser(_) => {
+            Statement::Grant(_)
+            | Statement::Revoke(_)
+            | Statement::Deny(_)
+            | Statement::GrantRole(_)
+            | Statement::RevokeRole(_)
+            | Statement::AlterDefaultPrivileges(_)
+            | Statement::CreateRole(_)
+            | Statement::AlterRole { .. }
+            | Statement::CreateUser(_)
+            | Statement::AlterUser(_) => {
                 self.note_type(QueryType::Dcl);
             }
             Statement::ExplainTable { table_name, .. } => {
                 self.note_type(QueryType::Describe);
                 self.note_table(table_name, QueryType::Describe);
             }
-            Statement::Explain { .. } | Statement::ShowTables { .. } | Statement::ShowColumns { .. }
-            | Statement::ShowCreate { .. } | Statement::ShowDatabases { .. } | Statement::ShowSchemas { .. }
-            | Statement::ShowViews { .. } | Statement::ShowVariable { .. } | Statement::ShowVariables { .. }
-            | Statement::ShowStatus { .. } | Statement::ShowFunctions { .. } | Statement::ShowCatalogs { .. }
-            | Statement::ShowProcessList { .. } | Statement::ShowCharset(_) | Statement::ShowObjects(_)
+            Statement::Explain { .. }
+            | Statement::ShowTables { .. }
+            | Statement::ShowColumns { .. }
+            | Statement::ShowCreate { .. }
+            | Statement::ShowDatabases { .. }
+            | Statement::ShowSchemas { .. }
+            | Statement::ShowViews { .. }
+            | Statement::ShowVariable { .. }
+            | Statement::ShowVariables { .. }
+            | Statement::ShowStatus { .. }
+            | Statement::ShowFunctions { .. }
+            | Statement::ShowCatalogs { .. }
+            | Statement::ShowProcessList { .. }
+            | Statement::ShowCharset(_)
+            | Statement::ShowObjects(_)
             | Statement::ShowCollation { .. } => self.note_type(QueryType::Describe),
             Statement::Pragma { value, .. } => self.note_type(if value.is_some() {
                 QueryType::Session
             } else {
                 QueryType::Describe
             }),
-            Statement::StartTransaction { .. } | Statement::Commit { .. } | Statement::Rollback { .. }
-            | Statement::Savepoint { .. } | Statement::ReleaseSavepoint { .. } | Statement::Set(_)
-            | Statement::Use(_) | Statement::Reset(_) | Statement::Discard { .. } | Statement::Lock(_)
-            | Statement::LockTables { .. } | Statement::UnlockTables | Statement::Analyze(_)
-            | Statement::Vacuum(_) | Statement::LISTEN { .. } | Statement::UNLISTEN { .. }
-            | Statement::Fetch { .. } | Statement::Close { .. } | Statement::Deallocate { .. } => {
+            Statement::StartTransaction { .. }
+            | Statement::Commit { .. }
+            | Statement::Rollback { .. }
+            | Statement::Savepoint { .. }
+            | Statement::ReleaseSavepoint { .. }
+            | Statement::Set(_)
+            | Statement::Use(_)
+            | Statement::Reset(_)
+            | Statement::Discard { .. }
+            | Statement::Lock(_)
+            | Statement::LockTables { .. }
+            | Statement::UnlockTables
+            | Statement::Analyze(_)
+            | Statement::Vacuum(_)
+            | Statement::LISTEN { .. }
+            | Statement::UNLISTEN { .. }
+            | Statement::Fetch { .. }
+            | Statement::Close { .. }
+            | Statement::Deallocate { .. } => {
                 self.note_type(QueryType::Session);
             }
             Statement::Call(_) | Statement::Execute { .. } => {
                 self.note_type(QueryType::Call);
-                self.sql.runs_program |= statement.to_string().to_ascii_lowercase().contains("xp_cmdshell");
+                self.sql.runs_program |= statement
+                    .to_string()
+                    .to_ascii_lowercase()
+                    .contains("xp_cmdshell");
             }
             other => {
                 let text = other.to_string();
                 let verb = text.split_ascii_whitespace().next().unwrap_or_default();
                 self.note_type(match verb.to_ascii_uppercase().as_str() {
-                    "CREATE" | "ALTER" | "DROP" | "RENAME" | "COMMENT" | "REFRESH" => QueryType::Ddl,
+                    "CREATE" | "ALTER" | "DROP" | "RENAME" | "COMMENT" | "REFRESH" => {
+                        QueryType::Ddl
+                    }
                     _ => QueryType::Unknown,
                 });
             }
@@ -295,7 +382,9 @@ impl Reading {
     fn note_attached(&mut self, file: &Expr) {
         match file {
             Expr::Value(value) => {
-                if let Value::SingleQuotedString(path) | Value::DoubleQuotedString(path) = &value.value {
+                if let Value::SingleQuotedString(path) | Value::DoubleQuotedString(path) =
+                    &value.value
+                {
                     self.note_file(path, true);
                 }
             }
@@ -322,13 +411,19 @@ impl Visitor for Reading {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         // Inside the query of a name, that name is seen only if the `WITH` is recursive; later ones never are.
         if let Some(scope) = self.scopes.last_mut()
-            && let Some(at) = scope.names.iter().position(|(_, given)| std::ptr::eq(*given, query))
+            && let Some(at) = scope
+                .names
+                .iter()
+                .position(|(_, given)| std::ptr::eq(*given, query))
         {
             scope.seen = at + usize::from(scope.is_recursive);
         }
         let given = |cte: &Cte| (cte.alias.name.value.clone(), &*cte.query as *const Query);
         let with = query.with.as_ref();
-        let names: Vec<_> = with.into_iter().flat_map(|with| with.cte_tables.iter().map(given)).collect();
+        let names: Vec<_> = with
+            .into_iter()
+            .flat_map(|with| with.cte_tables.iter().map(given))
+            .collect();
         self.scopes.push(Scope {
             query,
             seen: names.len(),
@@ -341,7 +436,10 @@ impl Visitor for Reading {
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         self.scopes.pop_if(|scope| std::ptr::eq(scope.query, query));
         if let Some(scope) = self.scopes.last_mut()
-            && scope.names.iter().any(|(_, given)| std::ptr::eq(*given, query))
+            && scope
+                .names
+                .iter()
+                .any(|(_, given)| std::ptr::eq(*given, query))
         {
             scope.seen = scope.names.len();
         }
@@ -349,14 +447,22 @@ impl Visitor for Reading {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { name, args: Some(_), .. } = factor {
+        if let TableFactor::Table {
+            name,
+            args: Some(_),
+            ..
+        } = factor
+        {
             self.functions.push(name);
         }
         ControlFlow::Continue(())
     }
 
     fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
-        let is_function = self.functions.pop_if(|one| std::ptr::eq(*one, name)).is_some();
+        let is_function = self
+            .functions
+            .pop_if(|one| std::ptr::eq(*one, name))
+            .is_some();
         if !is_function && !self.is_given(name) {
             self.note_table(name, QueryType::Select);
         }
@@ -367,7 +473,10 @@ impl Visitor for Reading {
         match expr {
             Expr::Identifier(ident) => self.note_column(ident),
             Expr::CompoundIdentifier(parts) => {
-                parts.last().into_iter().for_each(|ident| self.note_column(ident));
+                parts
+                    .last()
+                    .into_iter()
+                    .for_each(|ident| self.note_column(ident));
             }
             _ => {}
         }
@@ -376,7 +485,10 @@ impl Visitor for Reading {
 }
 
 fn is_only_explained(statement: &Statement) -> bool {
-    let Statement::Explain { analyze, options, .. } = statement else {
+    let Statement::Explain {
+        analyze, options, ..
+    } = statement
+    else {
         return false;
     };
     let mut options = options.iter().flatten();
@@ -393,12 +505,23 @@ fn part(part: &ObjectNamePart) -> Option<&Ident> {
 /// The table that a name or an alias means in a `FROM`.
 fn named<'a>(tables: &'a TableWithJoins, wanted: &str) -> Option<&'a ObjectName> {
     let joined = tables.joins.iter().map(|join| &join.relation);
-    std::iter::once(&tables.relation).chain(joined).find_map(|factor| {
-        let TableFactor::Table { name, alias, .. } = factor else {
-            return None;
-        };
-        let own = name.0.last().and_then(part).map(|ident| ident.value.as_str());
-        let called = alias.as_ref().map(|alias| alias.name.value.as_str()).or(own);
-        called.is_some_and(|called| called.eq_ignore_ascii_case(wanted)).then_some(name)
-    })
+    std::iter::once(&tables.relation)
+        .chain(joined)
+        .find_map(|factor| {
+            let TableFactor::Table { name, alias, .. } = factor else {
+                return None;
+            };
+            let own = name
+                .0
+                .last()
+                .and_then(part)
+                .map(|ident| ident.value.as_str());
+            let called = alias
+                .as_ref()
+                .map(|alias| alias.name.value.as_str())
+                .or(own);
+            called
+                .is_some_and(|called| called.eq_ignore_ascii_case(wanted))
+                .then_some(name)
+        })
 }
