@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    AssignmentTarget, CopySource, CopyTarget, Cte, Delete, Expr, FromTable, Ident, Insert, Merge,
-    ObjectName, ObjectNamePart, ObjectType, Query, Statement, TableFactor, TableObject,
+    AssignmentTarget, CopySource, CopyTarget, CreateTableLikeKind, Cte, Delete, Expr, FromTable,
+    FunctionArg, FunctionArgExpr, Ident, Insert, Merge, ObjectName, ObjectNamePart, ObjectType,
+    OnConflictAction, OnInsert, Query, Select, SetExpr, Statement, TableFactor, TableObject,
     TableWithJoins, Update, Value, Visit, Visitor,
 };
 
@@ -78,7 +79,8 @@ impl Reading {
             .map(|ident| ident.value.as_str())
             .collect();
         let name = parts.join(".");
-        if name.is_empty() || name.len() > NAME {
+        // A list of texts in brackets is a quoted name to some dialects: texts are content.
+        if name.is_empty() || name.len() > NAME || name.contains('\'') {
             self.sql.is_cut |= !name.is_empty();
             return;
         }
@@ -150,7 +152,13 @@ impl Reading {
             self.note_type(kind);
             self.note_table(name, kind);
         }
-        if insert.on.is_some() {
+        let is_upsert = match &insert.on {
+            Some(OnInsert::OnConflict(conflict)) => {
+                matches!(conflict.action, OnConflictAction::DoUpdate(_))
+            }
+            other => other.is_some(),
+        };
+        if is_upsert {
             self.note_type(QueryType::Update);
         }
         for column in &insert.columns {
@@ -259,7 +267,10 @@ impl Reading {
                 }
             }
             Statement::Drop {
-                object_type, names, ..
+                object_type,
+                names,
+                table,
+                ..
             } => {
                 self.note_type(QueryType::Ddl);
                 if matches!(
@@ -270,6 +281,13 @@ impl Reading {
                         .iter()
                         .for_each(|name| self.note_table(name, QueryType::Ddl));
                 }
+                if let Some(table) = table {
+                    self.note_table(table, QueryType::Ddl);
+                }
+            }
+            Statement::CreateTrigger(create) => {
+                self.note_type(QueryType::Ddl);
+                self.note_table(&create.table_name, QueryType::Ddl);
             }
             Statement::AlterTable(alter) => {
                 self.note_type(QueryType::Ddl);
@@ -278,6 +296,14 @@ impl Reading {
             Statement::CreateTable(create) => {
                 self.note_type(QueryType::Ddl);
                 self.note_table(&create.name, QueryType::Ddl);
+                let like = create.like.as_ref().map(|like| match like {
+                    CreateTableLikeKind::Parenthesized(like) | CreateTableLikeKind::Plain(like) => {
+                        &like.name
+                    }
+                });
+                for source in like.into_iter().chain(&create.clone) {
+                    self.note_table(source, QueryType::Select);
+                }
             }
             Statement::CreateView(create) => {
                 self.note_type(QueryType::Ddl);
@@ -418,6 +444,14 @@ impl Visitor for Reading {
         {
             scope.seen = at + usize::from(scope.is_recursive);
         }
+        if let SetExpr::Table(table) = &*query.body {
+            let parts = [&table.schema_name, &table.table_name];
+            let parts: Vec<Ident> = parts.into_iter().flatten().cloned().collect();
+            let name = ObjectName::from(parts);
+            if !self.is_given(&name) {
+                self.note_table(&name, QueryType::Select);
+            }
+        }
         let given = |cte: &Cte| (cte.alias.name.value.clone(), &*cte.query as *const Query);
         let with = query.with.as_ref();
         let names: Vec<_> = with
@@ -446,12 +480,32 @@ impl Visitor for Reading {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        for target in select.into.iter().flat_map(|into| &into.targets) {
+            let parts = match target {
+                Expr::Identifier(ident) => vec![ident.clone()],
+                Expr::CompoundIdentifier(parts) => parts.clone(),
+                _ => continue,
+            };
+            // What begins with `@` is a variable.
+            if parts
+                .first()
+                .is_some_and(|ident| !ident.value.starts_with('@'))
+            {
+                self.note_type(QueryType::Ddl);
+                self.note_table(&ObjectName::from(parts), QueryType::Ddl);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         if let TableFactor::Table {
             name,
-            args: Some(_),
+            args: Some(args),
             ..
         } = factor
+            && !(self.dialect == Dialect::Mssql && are_hints(&args.args))
         {
             self.functions.push(name);
         }
@@ -482,6 +536,19 @@ impl Visitor for Reading {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Whether these are hints to SQL Server (`FROM table (NOLOCK)`), which look like arguments.
+fn are_hints(args: &[FunctionArg]) -> bool {
+    let is_hint = |arg: &FunctionArg| {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(ident))) = arg else {
+            return false;
+        };
+        let name = ident.value.to_ascii_uppercase();
+        name.ends_with("LOCK")
+            || matches!(name.as_str(), "READUNCOMMITTED" | "READPAST" | "SNAPSHOT")
+    };
+    !args.is_empty() && args.iter().all(is_hint)
 }
 
 fn is_only_explained(statement: &Statement) -> bool {
