@@ -12,6 +12,7 @@ pub mod audit;
 pub mod identity;
 pub mod key;
 pub mod mcp;
+mod memory;
 mod pipeline;
 pub mod record;
 mod settle;

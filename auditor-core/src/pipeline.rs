@@ -13,7 +13,8 @@ use auditor_common::record::{flag, object};
 
 use crate::{
     audit::{
-        AuditEvent, Auditor, Environment, FindingEvent, Party, Process, Seen, Settings, World,
+        AuditEvent, Auditor, Environment, FindingEvent, Names, Party, Process, Seen, Settings,
+        World,
     },
     identity::{Gateways, Issuers, Keys},
     key::{ChannelId, ProcessKey, Side, Time},
@@ -103,13 +104,14 @@ struct View<'a, P> {
 
 impl Pipeline {
     /// Creates the pipeline.
-    pub fn new(limits: Limits, settings: Settings, hints: Hints, bodies: bool) -> Self {
+    pub fn new(limits: Limits, settings: Settings, hints: Hints) -> Self {
         Self {
             limits,
             streams: Streams::new(limits.stream),
             lanes: HashMap::new(),
             gaps: VecDeque::new(),
-            sessions: Sessions::new(limits.mcp, bodies),
+            // Contents are read by the audit stage, and end there.
+            sessions: Sessions::new(limits.mcp, true),
             settle: Settle::default(),
             auditor: Auditor::new(settings),
             watch: Watch::new(hints),
@@ -245,6 +247,11 @@ impl Pipeline {
     pub fn set_identities(&mut self, issuers: Issuers, gateways: Gateways) {
         self.auditor.set_issuers(issuers);
         self.auditor.set_gateways(gateways);
+    }
+
+    /// Takes what is known of the names of things.
+    pub fn set_names(&mut self, names: Arc<Names>) {
+        self.auditor.set_names(names);
     }
 
     /// Takes the keys of an issuer, by its place among them.

@@ -46,8 +46,16 @@ impl Catalogue {
     /// Never, as a test shows.
     pub fn built_in() -> Result<Self, Error> {
         let mut catalogue = Self::default();
-        catalogue.add(BUILT_IN)?;
+        catalogue.add_built_in()?;
         Ok(catalogue)
+    }
+
+    /// Adds the one that ships with the product.
+    ///
+    /// # Errors
+    /// Where there are too many entries with those that are there.
+    pub fn add_built_in(&mut self) -> Result<(), Error> {
+        self.add(BUILT_IN)
     }
 
     /// Adds the entries of a TOML file.

@@ -14,7 +14,7 @@ mod uri;
 pub use arguments::{Call, Declared, NODES, RESOURCES, fuzz_call};
 pub use catalogue::Catalogue;
 pub use resource::{Basis, Kind, Level, Operation, Resource, Sensitivity};
-pub use returned::Returned;
+pub use returned::{Item, Returned};
 pub use rules::Rules;
 
 /// A file of rules or of a catalogue that cannot be used.

@@ -84,8 +84,16 @@ impl Rules {
     /// Never, as a test shows.
     pub fn built_in() -> Result<Self, Error> {
         let mut rules = Self::default();
-        rules.add_as(BUILT_IN, Basis::BuiltIn)?;
+        rules.add_built_in()?;
         Ok(rules)
+    }
+
+    /// Adds those that ship with the product.
+    ///
+    /// # Errors
+    /// Where there are too many with those that are there.
+    pub fn add_built_in(&mut self) -> Result<(), Error> {
+        self.add_as(BUILT_IN, Basis::BuiltIn)
     }
 
     /// Adds the rules of a TOML file.

@@ -3,6 +3,7 @@
 mod environment;
 mod identity;
 mod kubernetes;
+mod resources;
 
 use std::{
     fs,
@@ -18,6 +19,7 @@ pub(crate) use self::{
     environment::{Environment, MetadataService},
     identity::{Identity, KeySource, Spire},
     kubernetes::{Credentials, Kubernetes},
+    resources::Resources,
 };
 
 /// Where the configuration is unless told otherwise.
@@ -45,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) kubernetes: Kubernetes,
     /// Where this host stands.
     pub(crate) environment: Environment,
+    /// What calls name, and how sensitive that is.
+    pub(crate) resources: Resources,
 }
 
 /// Folders and sockets of container runtimes.
@@ -124,6 +128,7 @@ impl Default for Config {
             containers: Containers::default(),
             kubernetes: Kubernetes::default(),
             environment: Environment::default(),
+            resources: Resources::default(),
         }
     }
 }

@@ -3,12 +3,12 @@
 //! All work on what the kernel delivered happens here, on one thread; the capture thread only carries. For the
 //! pipeline time passes only as far as the ring was read: what waits there is not late, however busy the host is.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use auditor_core::{
     Limits, Pipeline,
-    audit::Level,
+    audit::{Level, Names},
     identity::Issuers,
     key::{ProcessKey, Time},
     record::{self, Header, Record},
@@ -45,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) config: Config,
     /// Issuers whose tokens are verified.
     pub(crate) issuers: Issuers,
+    /// What is known of the names of things.
+    pub(crate) names: Arc<Names>,
     /// The file that the configuration is of.
     pub(crate) file: ConfigFile,
     /// How much of messages leaves.
@@ -268,12 +270,12 @@ impl Daemon {
             .wire
             .channel
             .max(options.config.message_limit.saturating_mul(2));
-        let has_bodies = options.level != Level::Metadata;
         let hints = options.config.mcp.hints();
         let settings = host::settings(options.level);
-        let mut pipeline = Pipeline::new(limits, settings, hints, has_bodies);
+        let mut pipeline = Pipeline::new(limits, settings, hints);
         let gateways = options.config.identity.gateways();
         pipeline.set_identities(options.issuers.clone(), gateways);
+        pipeline.set_names(Arc::clone(&options.names));
         Self {
             pipeline,
             table,

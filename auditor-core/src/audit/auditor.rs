@@ -11,11 +11,12 @@ use sha2::Sha256;
 
 use super::{
     chain::{Basis, Certainty, Chain, Chains},
+    content::{Contents, Names},
     environment::{Environment, Rendered},
     event::{AuditEvent, End, PartName, Party, Witness},
     finding::FindingEvent,
     hops::{Hop, Hops, Leg},
-    settings::Settings,
+    settings::{Level, Settings},
     workflow::{Origin, Origins},
     world::{Seen, World},
 };
@@ -42,6 +43,7 @@ pub struct Auditor {
     hops: Hops,
     chains: Chains,
     origins: Origins,
+    contents: Contents,
     credentials: Credentials,
     hijacks: Hijacks,
 }
@@ -57,6 +59,7 @@ impl Auditor {
             hops: Hops::default(),
             chains: Chains::default(),
             origins: Origins::default(),
+            contents: Contents::default(),
             credentials: Credentials::default(),
             hijacks: Hijacks::default(),
         }
@@ -65,6 +68,11 @@ impl Auditor {
     /// Takes where the host stands by now, for the events from here on.
     pub fn set_environment(&mut self, environment: &Environment) {
         self.environment = Rendered::of(environment).map(Arc::new);
+    }
+
+    /// Takes what is known of the names of things, for the events from here on.
+    pub fn set_names(&mut self, names: Arc<Names>) {
+        self.contents.set_names(names);
     }
 
     /// Takes the issuers whose tokens can be proven.
@@ -108,7 +116,12 @@ impl Auditor {
     }
 
     /// Makes the event of an interaction. `now` is the time it is logged at.
-    pub fn audit(&mut self, interaction: Interaction, world: &impl World, now: Time) -> AuditEvent {
+    pub fn audit(
+        &mut self,
+        mut interaction: Interaction,
+        world: &impl World,
+        now: Time,
+    ) -> AuditEvent {
         self.sequence += 1;
         let part = interaction
             .gap
@@ -181,10 +194,12 @@ impl Auditor {
             .mcp_session_id
             .as_deref()
             .map(|id| self.hash(id));
-        let session = &interaction.session;
+        let session = Arc::clone(&interaction.session);
         let identity = |party: &Party, credential: Option<&Credential>, info: &Option<Peer>| {
             Identity::of(party.process.as_deref(), credential, info.is_some())
         };
+        let content = self.contents.read(&interaction, &server);
+        self.drop_bodies(&mut interaction);
         let event = AuditEvent {
             settings: Arc::clone(&self.settings),
             environment: self.environment.clone(),
@@ -201,10 +216,24 @@ impl Auditor {
             hop,
             chain,
             origin,
+            content,
             interaction,
         };
         self.watch_for_hijacks(&event);
         event
+    }
+
+    /// Contents end here, but for those that the level asks for.
+    fn drop_bodies(&self, interaction: &mut Interaction) {
+        let level = self.settings.level;
+        for (part, from) in [
+            (&mut interaction.request, Level::Request),
+            (&mut interaction.response, Level::RequestResponse),
+        ] {
+            if let Some(part) = part.as_mut().filter(|_| level < from) {
+                part.body = None;
+            }
+        }
     }
 
     /// The workflow of an interaction, by who asked it and what led to it.

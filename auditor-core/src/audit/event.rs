@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::{
-    chain::Chain, environment::Rendered, hops::Hop, settings::Settings, workflow::Origin,
-    world::Process,
+    chain::Chain, content::Content, environment::Rendered, hops::Hop, settings::Settings,
+    workflow::Origin, world::Process,
 };
 use crate::{
     identity::{Credential, Identity},
@@ -50,6 +50,8 @@ pub struct AuditEvent {
     pub chain: Option<Chain>,
     /// The workflow that its chain began in.
     pub origin: Option<Origin>,
+    /// What its content says.
+    pub content: Content,
 }
 
 /// One side of an interaction, as far as known.

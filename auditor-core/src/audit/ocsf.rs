@@ -11,11 +11,13 @@ use super::{
     unmapped::Unmapped,
 };
 use crate::mcp::{Direction, Kind, Stage};
+use resource::{Resource, resources};
 use what::{Api, Endpoint, HttpRequest, HttpResponse, api, endpoint, http_request, http_response};
 use who::{Actor, actor};
 
 mod container;
 mod finding;
+mod resource;
 mod what;
 mod who;
 
@@ -65,7 +67,7 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     http_response: Option<HttpResponse<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resources: Option<[Resource<'a>; 1]>,
+    resources: Option<Vec<Resource<'a>>>,
     device: Device<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cloud: Option<&'a RawValue>,
@@ -89,6 +91,7 @@ struct Profiles {
     is_contained: bool,
     is_traced: bool,
     is_in_cloud: bool,
+    is_classified: bool,
 }
 
 impl Serialize for Profiles {
@@ -98,6 +101,7 @@ impl Serialize for Profiles {
             (self.is_contained, "container"),
             (self.is_traced, "trace"),
             (self.is_in_cloud, "cloud"),
+            (self.is_classified, "data_classification"),
         ];
         let named = profiles.into_iter().filter(|(is_there, _)| *is_there);
         serializer.collect_seq(named.map(|(_, name)| name))
@@ -118,12 +122,6 @@ struct Product<'a> {
     name: &'static str,
     vendor_name: &'static str,
     version: &'a str,
-}
-
-#[derive(Serialize)]
-struct Resource<'a> {
-    name: &'a str,
-    r#type: &'static str,
 }
 
 #[derive(Serialize)]
@@ -173,7 +171,8 @@ impl<'a> Event<'a> {
         };
         let begin = event.time();
         let end = event.end_time();
-        let (activity_id, activity_name) = outcome::activity(interaction.method.as_deref());
+        let (activity_id, activity_name) =
+            outcome::activity(interaction.method.as_deref(), &event.content);
         let lossy = interaction.kind == Kind::Gap;
         let (severity_id, severity) = if lossy {
             (2, "Low")
@@ -211,6 +210,7 @@ impl<'a> Event<'a> {
                     is_contained: contained,
                     is_traced: trace.is_some(),
                     is_in_cloud: cloud.is_some(),
+                    is_classified: event.content.level().is_some(),
                 },
                 uid: Shown(Uid(&settings.run, interaction.id.0)),
                 sequence: event.sequence,
@@ -239,12 +239,7 @@ impl<'a> Event<'a> {
             dst_endpoint,
             http_request: interaction.request.as_ref().and_then(http_request),
             http_response: interaction.response.as_ref().and_then(http_response),
-            resources: interaction.target.as_deref().map(|name| {
-                [Resource {
-                    name,
-                    r#type: outcome::resource_type(interaction.method.as_deref()),
-                }]
-            }),
+            resources: resources(event),
             device: device(settings, environment),
             cloud,
             trace,

@@ -1,5 +1,8 @@
 //! How an interaction ended, in the words of the event. Tables only.
 
+use auditor_resource::{Operation, sql::QueryType};
+
+use super::content::Content;
 use crate::{
     mcp::{Failure, Interaction, Kind, LostCause, Outcome, Stage},
     stream::GapCause,
@@ -96,9 +99,20 @@ pub(super) fn gap_cause(cause: GapCause) -> &'static str {
 
 /// OCSF `activity_id` and `activity_name` of a method: 1 create, 2 read, 3 update, 4 delete, 99 other.
 ///
-/// What a tool does is not known from its call, so `tools/call` is other.
-pub(super) fn activity(method: Option<&str>) -> (u8, &'static str) {
+/// A call of a tool is what it does to the things that it names, by the most far-reaching; other where that is not known.
+pub(super) fn activity(method: Option<&str>, content: &Content) -> (u8, &'static str) {
     match method {
+        Some("tools/call") => {
+            let things = content.declared.resources.iter();
+            let reach = things.map(|thing| reach(thing.operation)).max();
+            [
+                (99, "Other"),
+                (2, "Read"),
+                (1, "Create"),
+                (3, "Update"),
+                (4, "Delete"),
+            ][reach.unwrap_or(0)]
+        }
         Some(
             "completion/complete"
             | "ping"
@@ -118,6 +132,28 @@ pub(super) fn activity(method: Option<&str>) -> (u8, &'static str) {
         Some("logging/setLevel" | "tasks/update") => (3, "Update"),
         Some("resources/unsubscribe" | "tasks/cancel") => (4, "Delete"),
         _ => (99, "Other"),
+    }
+}
+
+/// How far an operation reaches: 0 unknown, 1 reads, 2 adds, 3 changes, 4 takes away.
+fn reach(operation: Operation) -> usize {
+    match operation {
+        Operation::Query(kind) => match kind {
+            QueryType::Select | QueryType::Describe => 1,
+            QueryType::Insert => 2,
+            QueryType::Update => 3,
+            QueryType::Delete => 4,
+            QueryType::Session
+            | QueryType::Call
+            | QueryType::Ddl
+            | QueryType::Dcl
+            | QueryType::Unknown => 0,
+        },
+        Operation::Read => 1,
+        Operation::Send => 2,
+        Operation::Write => 3,
+        Operation::Delete => 4,
+        Operation::Execute | Operation::Unknown => 0,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Channel 1 leads from process 10 to 20, channel 2 back; of channel 4 records were lost; the rest is remote.
-struct Host;
+pub(crate) struct Host;
 
 impl World for Host {
     fn process(&self, key: ProcessKey) -> Option<Arc<Process>> {

@@ -2,6 +2,7 @@
 
 mod chain;
 mod identity;
+mod resource;
 mod workload;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 use self::{
     chain::ChainView,
     identity::{Credential, Identities},
+    resource::{QueryView, ResourceView, ResultView, ToolView},
     workload::{Program, Workflow, Workload},
 };
 use super::{
@@ -60,6 +62,12 @@ struct Mcp<'a> {
     server_info: Option<Info<'a>>,
     request: Option<Message<'a>>,
     response: Option<Message<'a>>,
+    resources: Vec<ResourceView<'a>>,
+    resources_cut: bool,
+    sensitivity: Option<&'static str>,
+    query: Option<QueryView<'a>>,
+    result: Option<ResultView<'a>>,
+    tool: Option<ToolView>,
     witnesses: Witnesses<'a>,
     hop: Option<HopView>,
     chain: Option<ChainView<'a>>,
@@ -369,6 +377,12 @@ impl<'a> Unmapped<'a> {
                     .response
                     .as_ref()
                     .map(|part| message(part, level >= Level::RequestResponse)),
+                resources: resource::resources(&event.content),
+                resources_cut: event.content.declared.is_cut,
+                sensitivity: event.content.level().map(auditor_resource::Level::name),
+                query: event.content.declared.query.as_ref().map(QueryView::of),
+                result: event.content.returned.as_ref().map(ResultView::of),
+                tool: event.content.tool.as_ref().map(ToolView::of),
                 witnesses: Witnesses(event),
                 hop: event.hop.map(|hop| HopView::of(event, hop)),
                 chain: event

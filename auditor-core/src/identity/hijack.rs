@@ -4,17 +4,14 @@
 //! What a proxy passes on unchanged is its client's; gateways that are configured may use what they are given. Each case
 //! is told once. Bound: [`KNOWN`] credentials, sessions and processes each; beyond it the oldest are forgotten.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    hash::Hash,
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{credential::Credential, grade::Identity};
 use crate::{
     audit::Process,
     key::{ProcessKey, Time},
     mcp::InteractionId,
+    memory::Memory,
 };
 
 /// Credentials, sessions, processes and told cases remembered, each.
@@ -87,12 +84,12 @@ pub struct Conduct<'a> {
 #[derive(Debug, Default)]
 pub struct Hijacks {
     gateways: Gateways,
-    credentials: Memory<Arc<str>, Use>,
-    sessions: Memory<Arc<str>, Use>,
+    credentials: Memory<Arc<str>, Use, KNOWN>,
+    sessions: Memory<Arc<str>, Use, KNOWN>,
     /// Processes that served a session: a proxy names to its own server what its client named to it.
-    served: Memory<(Arc<str>, ProcessKey), ()>,
-    programs: Memory<ProcessKey, Use>,
-    told: Memory<(FindingKind, Option<Arc<str>>, ProcessKey), ()>,
+    served: Memory<(Arc<str>, ProcessKey), (), KNOWN>,
+    programs: Memory<ProcessKey, Use, KNOWN>,
+    told: Memory<(FindingKind, Option<Arc<str>>, ProcessKey), (), KNOWN>,
     found: VecDeque<Finding>,
     number: u64,
 }
@@ -277,40 +274,6 @@ fn is_stranger(one: &Process, other: &Process) -> bool {
     one.key != other.key && !descends(one, other) && !descends(other, one)
 }
 
-/// A table that forgets its oldest entries.
-#[derive(Debug)]
-struct Memory<K, V> {
-    known: HashMap<K, V>,
-    order: VecDeque<K>,
-}
-
-impl<K, V> Default for Memory<K, V> {
-    fn default() -> Self {
-        Self {
-            known: HashMap::new(),
-            order: VecDeque::new(),
-        }
-    }
-}
-
-impl<K: Clone + Eq + Hash, V> Memory<K, V> {
-    fn get(&self, key: &K) -> Option<&V> {
-        self.known.get(key)
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        if self.known.insert(key.clone(), value).is_some() {
-            return;
-        }
-        self.order.push_back(key);
-        if self.order.len() > KNOWN
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{
@@ -487,13 +450,5 @@ mod tests {
         };
         hijacks.handle_server(&by(other), None);
         assert_eq!(found(&mut hijacks), [FindingKind::ReplacedProgram]);
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded() {
-        let mut memory = Memory::default();
-        (0..2 * KNOWN).for_each(|key| memory.insert(key, ()));
-        assert_eq!((memory.known.len(), memory.order.len()), (KNOWN, KNOWN));
-        assert!(memory.get(&(KNOWN - 1)).is_none() && memory.get(&KNOWN).is_some());
     }
 }

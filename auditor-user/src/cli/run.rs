@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -97,6 +98,7 @@ impl Arguments {
         let data_dir = (!is_replay).then_some(self.data_dir);
         let options = Options {
             issuers: config.identity.issuers()?,
+            names: Arc::new(config.resources.names()?),
             config,
             file: ConfigFile {
                 path: self.config,

@@ -113,6 +113,7 @@ impl<'a> Finding<'a> {
                     is_contained: contained,
                     is_traced: false,
                     is_in_cloud: cloud.is_some(),
+                    is_classified: false,
                 },
                 uid: event.uid(),
                 sequence: event.sequence,
