@@ -32,6 +32,7 @@ mod speaker;
 mod spire;
 mod storm;
 mod suite;
+mod touched;
 mod truth;
 mod uring;
 
@@ -162,6 +163,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
         calls.extend(containers::check(daemon, arguments, &certificates, limit)?);
         calls.extend(chains::check(daemon, arguments, limit));
         calls.extend(origin::check(daemon, arguments, limit));
+        calls.extend(touched::check(daemon, arguments, limit));
         calls.extend(runc::check(daemon, arguments, &certificates, limit));
     }
     let objects = match &daemon {

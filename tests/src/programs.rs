@@ -184,6 +184,11 @@ pub(crate) fn node(script: &str) -> Result<Command> {
     Ok(command)
 }
 
+/// A script of one of the npm packages, run by Node.
+pub(crate) fn node_package(script: &str) -> Result<Command> {
+    node(&format!("node_modules/{script}"))
+}
+
 /// The same run by Bun, which is one of those packages.
 pub(crate) fn bun(script: &str) -> Result<Command> {
     let packages = installed("AUDITOR_E2E_NODE")?;
