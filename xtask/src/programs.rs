@@ -23,6 +23,23 @@ pub(crate) fn ocsf() -> Result<PathBuf> {
     environment("ocsf", &workspace::root().join("tests/requirements.txt"))
 }
 
+/// The interpreter that has sqlglot, and the folder of its source with the statements of its tests.
+pub(crate) fn sqlglot() -> Result<(PathBuf, PathBuf)> {
+    let pins = folder("python").join("sql.txt");
+    let python = environment("sql", &pins)?;
+    let text = std::fs::read(&pins)?;
+    let made = cache::entry("sqlglot-source", &[&text], |folder| {
+        let mut pip = command(&python.to_string_lossy(), ["-m", "pip", "download", "--quiet"]);
+        pip.args(["--disable-pip-version-check", "--no-deps", "--no-binary", ":all:"]);
+        output(pip.arg("--dest").arg(folder).arg("--requirement").arg(&pins))?;
+        let archive = std::fs::read_dir(folder)?.flatten().next();
+        let archive = archive.context("pip brought no source of sqlglot")?.path();
+        let mut tar = command("tar", ["--extract", "--strip-components=1", "--file"]);
+        output(tar.arg(archive).arg("--directory").arg(folder)).map(drop)
+    })?;
+    Ok((python, made))
+}
+
 fn environment(name: &str, pins: &Path) -> Result<PathBuf> {
     let text = std::fs::read(pins).with_context(|| format!("cannot read {}", pins.display()))?;
     let version = output(&mut command("python3", ["-VV"]))?;

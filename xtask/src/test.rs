@@ -5,6 +5,7 @@
 pub(crate) mod e2e;
 mod fuzz;
 mod lint;
+mod oracles;
 mod report;
 mod unit;
 mod vm;
@@ -38,6 +39,8 @@ enum Part {
     Lint,
     /// Tests that need neither root nor the network
     Unit,
+    /// What the product reads, compared with other implementations
+    Oracles,
     /// Real MCP programs under the running daemon, as root
     E2e,
     /// A bounded run of each fuzz target
@@ -61,6 +64,7 @@ pub(crate) fn test(options: Options) -> Result<bool> {
         match part {
             Part::Lint => lint::check(route, &mut report),
             Part::Unit => unit::check(route, &mut report),
+            Part::Oracles => oracles::check(&mut report),
             Part::E2e => e2e::check(&options, &mut report),
             Part::Fuzz => fuzz::check(&mut report),
             Part::Vm => vm::check(&mut report),
