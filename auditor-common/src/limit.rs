@@ -6,6 +6,9 @@ pub const STREAMS: u32 = 65_536;
 /// Bytes at the beginning of a stream that are copied whatever they are.
 pub const PROBE_BYTES: u64 = 1_024;
 
+/// The same while a TCP stream begins as a handshake of TLS that is not encrypted: certificates are in it.
+pub const HANDSHAKE_BYTES: u64 = 8_192;
+
 /// Sizes, in bytes, of the payload areas that are reserved; the smallest that fits is taken.
 pub const PAYLOADS: [usize; 4] = [64, 512, 4_096, 32_768];
 

@@ -143,6 +143,8 @@ fn moved<const LOOP: bool>(work: &mut Work, fd: u32, side: u8, span: u64) {
     if object::locate(fd, side, &mut work.target) && !is_self(ids().0) {
         let mut handle = 0;
         if work.target.object == record::object::TCP {
+            // The first chunk may be all of a handshake that is not encrypted.
+            let _ = stream::of(&work.target);
             work.records.span = span;
             handle = session::note_socket(work, side);
         }

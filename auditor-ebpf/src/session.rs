@@ -472,12 +472,14 @@ impl Records {
             };
             if major != 3 || minor > 4 || !(20..=APPLICATION_DATA).contains(&kind) {
                 self.next = 0;
+                stream.seal();
                 break;
             }
             is_record = true;
             let len = u64::from(high) << 8 | u64::from(low);
             if kind == APPLICATION_DATA {
                 self.lengths[found] = len as u16;
+                stream.seal();
             }
             self.next += 5 + len;
         }

@@ -73,7 +73,9 @@ pub(crate) struct Stream {
     tls: u8,
     /// The end that was heard first, plus 1; 0 for none.
     speaker: u8,
-    pad: [u8; 4],
+    /// Whether it holds a TLS record with application data, or what is no TLS.
+    sealed: u8,
+    pad: [u8; 3],
     /// How many verdicts had been given when it was looked for one on this stream.
     given: u64,
 }
@@ -174,7 +176,8 @@ impl Stream {
             is_trial_left: 1,
             tls: 0,
             speaker: 0,
-            pad: [0; 4],
+            sealed: 0,
+            pad: [0; 3],
             given: zero(),
         }
     }
@@ -257,6 +260,23 @@ impl Stream {
         }
     }
 
+    /// Notes that nothing of a handshake is to be read any more.
+    #[inline(always)]
+    pub(crate) fn seal(&mut self) {
+        self.sealed = 1;
+    }
+
+    /// Bytes at its beginning that are copied whatever they are.
+    #[inline(always)]
+    fn probe_bytes(&self) -> u64 {
+        // Only TCP has records.
+        if self.record[0] | self.record[1] != 0 && self.sealed == 0 {
+            limit::HANDSHAKE_BYTES
+        } else {
+            limit::PROBE_BYTES
+        }
+    }
+
     /// Position after everything that moved so far; 0 where the two ends cannot be compared.
     #[inline(always)]
     pub(crate) fn position(&self) -> u64 {
@@ -316,7 +336,7 @@ impl Stream {
         if self.is_convincing(sign) {
             self.is_capturing = 1;
             self.epoch += 1;
-        } else if stop - self.origin > limit::PROBE_BYTES {
+        } else if stop - self.origin > self.probe_bytes() {
             self.pending |= flag::SKIPPED;
             return Action::NOTHING;
         }
