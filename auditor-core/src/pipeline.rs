@@ -16,13 +16,13 @@ use crate::{
         AuditEvent, Auditor, Environment, FindingEvent, Names, Party, Process, Seen, Settings,
         World,
     },
-    identity::{Gateways, Issuers, Keys},
+    identity::{Authority, Gateways, Issuers, Keys},
     key::{ChannelId, ProcessKey, Side, Time},
     mcp::{self, Kind, Sessions},
     record::{Header, Record},
     settle::Settle,
     stream::{self, Channel, Content, Revocation, Streams},
-    tls::{Hints, Obstacle, Watch},
+    tls::{Chain, Hints, Obstacle, Watch},
     wire::{self, Item, Wire},
 };
 
@@ -99,6 +99,8 @@ struct Lane {
 /// The pipeline's knowledge and the processes', as one.
 struct View<'a, P> {
     streams: &'a Streams,
+    /// Where certificates may be asked for.
+    watch: Option<&'a Watch>,
     processes: &'a P,
 }
 
@@ -139,7 +141,12 @@ impl Pipeline {
                 self.streams.handle_data(header, payload, time);
             }
             Record::Object(header, object) => self.streams.handle_object(header, object, time),
-            Record::End(header) => self.streams.handle_end(header, time),
+            Record::End(header) => {
+                if header.object == object::TLS {
+                    self.watch.handle_end(header.stream, time);
+                }
+                self.streams.handle_end(header, time);
+            }
             Record::Bind(header, bind) => {
                 self.watch.handle_bind(header.stream, bind.stream);
                 self.streams.handle_bind(header, bind, time);
@@ -165,6 +172,7 @@ impl Pipeline {
         self.flush_gaps(now, processes);
         let view = View {
             streams: &self.streams,
+            watch: None,
             processes,
         };
         self.sessions.handle_timeout(now, &view);
@@ -173,6 +181,7 @@ impl Pipeline {
         self.pass_interactions(now, processes);
         let view = View {
             streams: &self.streams,
+            watch: None,
             processes,
         };
         self.settle.handle_timeout(now, &view);
@@ -201,6 +210,7 @@ impl Pipeline {
         self.pass_interactions(now, processes);
         let view = View {
             streams: &self.streams,
+            watch: None,
             processes,
         };
         self.settle.handle_timeout(Time(u64::MAX), &view);
@@ -226,6 +236,7 @@ impl Pipeline {
         self.totals.events += 1;
         let view = View {
             streams: &self.streams,
+            watch: Some(&self.watch),
             processes,
         };
         let event = self.auditor.audit(interaction, &view, now);
@@ -244,8 +255,14 @@ impl Pipeline {
     }
 
     /// Takes what identities are proven by, and who may use other people's.
-    pub fn set_identities(&mut self, issuers: Issuers, gateways: Gateways) {
+    pub fn set_identities(
+        &mut self,
+        issuers: Issuers,
+        authorities: Vec<Authority>,
+        gateways: Gateways,
+    ) {
         self.auditor.set_issuers(issuers);
+        self.auditor.set_authorities(authorities);
         self.auditor.set_gateways(gateways);
     }
 
@@ -336,6 +353,7 @@ impl Pipeline {
         };
         let view = View {
             streams: &self.streams,
+            watch: None,
             processes,
         };
         while let Some(item) = lane.wire.poll_item() {
@@ -371,6 +389,7 @@ impl Pipeline {
     fn pass_interactions(&mut self, now: Time, processes: &impl Processes) {
         let view = View {
             streams: &self.streams,
+            watch: None,
             processes,
         };
         while let Some(progress) = self.sessions.poll_progress() {
@@ -425,5 +444,9 @@ impl<P: Processes> World for View<'_, P> {
 
     fn only_seen(&self, channel: ChannelId, from: Side) -> Seen {
         self.streams.only_seen(channel, from)
+    }
+
+    fn certificates(&self, channel: ChannelId, side: Side, time: Time) -> Option<Arc<Chain>> {
+        self.watch?.chain(self.streams.stream(channel, side)?, time)
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use auditor_core::{
     Limits, Pipeline,
     audit::{Level, Names},
-    identity::Issuers,
+    identity::{Authority, Issuers},
     key::{ProcessKey, Time},
     record::{self, Header, Record},
 };
@@ -47,6 +47,8 @@ pub(crate) struct Options {
     pub(crate) issuers: Issuers,
     /// What is known of the names of things.
     pub(crate) names: Arc<Names>,
+    /// Authorities whose TLS certificates are trusted.
+    pub(crate) authorities: Vec<Authority>,
     /// The file that the configuration is of.
     pub(crate) file: ConfigFile,
     /// How much of messages leaves.
@@ -274,7 +276,8 @@ impl Daemon {
         let settings = host::settings(options.level);
         let mut pipeline = Pipeline::new(limits, settings, hints);
         let gateways = options.config.identity.gateways();
-        pipeline.set_identities(options.issuers.clone(), gateways);
+        let authorities = options.authorities.clone();
+        pipeline.set_identities(options.issuers.clone(), authorities, gateways);
         pipeline.set_names(Arc::clone(&options.names));
         Self {
             pipeline,

@@ -61,11 +61,15 @@ fn run() -> Result<f64> {
             process: Arc::clone(process),
             identity,
         };
-        let served = by(server, Identity::of(Some(server), None, true));
+        let served = by(server, Identity::of(Some(server), None, None, true));
         hijacks.handle_server(&served, Some(session));
         hijacks.handle_client(Conduct {
-            by: by(client, Identity::of(Some(client), Some(&credential), true)),
+            by: by(
+                client,
+                Identity::of(Some(client), Some(&credential), None, true),
+            ),
             credential: Some(&credential),
+            certificate: None,
             session: Some(session),
             is_passed_on: false,
         });

@@ -13,7 +13,7 @@ use super::{
     chain::{Basis, Certainty, Chain, Chains},
     content::{Contents, Names},
     environment::{Environment, Rendered},
-    event::{AuditEvent, End, PartName, Party, Witness},
+    event::{AuditEvent, End, PartName, Party, Shown, Witness},
     finding::FindingEvent,
     hops::{Hop, Hops, Leg},
     settings::{Level, Settings},
@@ -21,10 +21,13 @@ use super::{
     world::{Seen, World},
 };
 use crate::{
-    identity::{Conduct, Credential, Credentials, Gateways, Hijacks, Identity, Issuers, Keys, Use},
-    key::{Actor, Time},
+    identity::{
+        Authority, Certificates, Conduct, Credential, Credentials, Gateways, Hijacks, Identity,
+        Issuers, Keys, Purpose, Use,
+    },
+    key::{Actor, ChannelId, Side, Time},
     mcp::{Direction, Interaction, Kind, Part, Peer, Progress, Stage},
-    stream::{Channel, ChannelKind},
+    stream::{Binding, Channel, ChannelKind},
     tls::Unheard,
     wire::Gap,
 };
@@ -45,6 +48,7 @@ pub struct Auditor {
     origins: Origins,
     contents: Contents,
     credentials: Credentials,
+    certificates: Certificates,
     hijacks: Hijacks,
 }
 
@@ -61,6 +65,7 @@ impl Auditor {
             origins: Origins::default(),
             contents: Contents::default(),
             credentials: Credentials::default(),
+            certificates: Certificates::default(),
             hijacks: Hijacks::default(),
         }
     }
@@ -78,6 +83,11 @@ impl Auditor {
     /// Takes the issuers whose tokens can be proven.
     pub fn set_issuers(&mut self, issuers: Issuers) {
         self.credentials.set_issuers(issuers);
+    }
+
+    /// Takes the authorities whose certificates are trusted.
+    pub fn set_authorities(&mut self, authorities: Vec<Authority>) {
+        self.certificates.set_authorities(authorities);
     }
 
     /// Takes the keys of an issuer, by its place among them.
@@ -149,6 +159,7 @@ impl Auditor {
             Kind::UnpairedResponse | Kind::Gap => None,
         };
         let credential = self.credential(&interaction, now);
+        let [client_shown, server_shown] = self.shown(&interaction, world, now);
         let origin = self.origin(
             &interaction,
             (asker, answerer),
@@ -195,8 +206,14 @@ impl Auditor {
             .as_deref()
             .map(|id| self.hash(id));
         let session = Arc::clone(&interaction.session);
-        let identity = |party: &Party, credential: Option<&Credential>, info: &Option<Peer>| {
-            Identity::of(party.process.as_deref(), credential, info.is_some())
+        let identity = |party: &Party,
+                        credential: Option<&Credential>,
+                        shown: &Option<Shown>,
+                        info: &Option<Peer>| {
+            let certificate = shown.as_ref().filter(|shown| shown.is_proven);
+            let certificate = certificate.map(|shown| &*shown.certificate);
+            let process = party.process.as_deref();
+            Identity::of(process, credential, certificate, info.is_some())
         };
         let content = self.contents.read(&interaction, &server);
         self.drop_bodies(&mut interaction);
@@ -205,9 +222,16 @@ impl Auditor {
             environment: self.environment.clone(),
             sequence: self.sequence,
             logged: now,
-            client_identity: identity(&client, credential.as_deref(), &session.client_info),
-            server_identity: identity(&server, None, &session.server_info),
+            client_identity: identity(
+                &client,
+                credential.as_deref(),
+                &client_shown,
+                &session.client_info,
+            ),
+            server_identity: identity(&server, None, &server_shown, &session.server_info),
             credential,
+            client_certificate: client_shown,
+            server_certificate: server_shown,
             client,
             server,
             witnesses,
@@ -274,6 +298,32 @@ impl Auditor {
         )
     }
 
+    /// The certificates that client and server showed on the connection of an interaction.
+    fn shown(
+        &mut self,
+        interaction: &Interaction,
+        world: &impl World,
+        now: Time,
+    ) -> [Option<Shown>; 2] {
+        let Some((channel, client, time)) = connection_of(interaction) else {
+            return [None, None];
+        };
+        let binding = world.channel(channel).and_then(|channel| channel.tls);
+        let is_proven = matches!(binding, Some(Binding::Object | Binding::Call));
+        let ends = [(client, Purpose::Client), (client.other(), Purpose::Server)];
+        ends.map(|(side, purpose)| {
+            let chain = world.certificates(channel, side, time)?;
+            let key = &self.settings.key;
+            let certificate = self
+                .certificates
+                .read(&chain, purpose, now, |print| keyed_hash(key, print));
+            Some(Shown {
+                certificate,
+                is_proven,
+            })
+        })
+    }
+
     /// Compares who uses a credential, a session or a process with who did before.
     fn watch_for_hijacks(&mut self, event: &AuditEvent) {
         let interaction = &event.interaction;
@@ -302,6 +352,11 @@ impl Auditor {
             self.hijacks.handle_client(Conduct {
                 by: client,
                 credential: event.credential.as_deref(),
+                certificate: event
+                    .client_certificate
+                    .as_ref()
+                    .filter(|shown| shown.is_proven)
+                    .map(|shown| &*shown.certificate),
                 session,
                 is_passed_on,
             });
@@ -356,6 +411,22 @@ fn keyed_hash(key: &[u8; 32], secret: &str) -> Arc<str> {
         }
     }
     hash.into()
+}
+
+/// The channel of an interaction, its client's side, and when something moved there.
+fn connection_of(interaction: &Interaction) -> Option<(ChannelId, Side, Time)> {
+    if let Some(unheard) = &interaction.unheard {
+        return Some((unheard.channel, unheard.client_side, unheard.begun));
+    }
+    let request = interaction.request.as_ref();
+    let asked = request.map(|part| (part, part.from));
+    let response = interaction.response.as_ref();
+    let (part, asker) = asked.or_else(|| Some((response?, response?.from.other())))?;
+    let client = match interaction.direction {
+        Direction::ClientToServer => asker,
+        Direction::ServerToClient => asker.other(),
+    };
+    Some((part.channel, client, part.first))
 }
 
 /// A TLS connection whose channel may be forgotten by now.
@@ -438,3 +509,7 @@ fn party(actor: Option<Actor>, time: Time, world: &impl World) -> Party {
         process: actor.and_then(|actor| world.process_at(actor.process, time)),
     }
 }
+
+#[cfg(test)]
+#[path = "certificates_tests.rs"]
+mod certificates_tests;

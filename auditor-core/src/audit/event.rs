@@ -9,7 +9,7 @@ use super::{
     workflow::Origin, world::Process,
 };
 use crate::{
-    identity::{Credential, Identity},
+    identity::{Certificate, Credential, Identity},
     key::{Actor, ChannelId, Time},
     mcp::{Interaction, InteractionId, Kind, Stage},
     stream::Channel,
@@ -38,6 +38,10 @@ pub struct AuditEvent {
     pub server_identity: Option<Identity>,
     /// What the client showed.
     pub credential: Option<Arc<Credential>>,
+    /// The certificate that the client showed in the handshake of TLS.
+    pub client_certificate: Option<Shown>,
+    /// The certificate that the server showed.
+    pub server_certificate: Option<Shown>,
     /// Who was seen moving the messages.
     pub witnesses: Vec<Witness>,
     /// The channel of the request (else of the answer, else of the gap).
@@ -61,6 +65,16 @@ pub struct Party {
     pub actor: Option<Actor>,
     /// Its process.
     pub process: Option<Arc<Process>>,
+}
+
+/// A certificate that one side showed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Shown {
+    /// The certificate.
+    pub certificate: Arc<Certificate>,
+    /// Whether it is proven that the messages moved on the connection on which it was shown; else that is inferred, or the
+    /// messages were not heard.
+    pub is_proven: bool,
 }
 
 /// Somebody who was seen moving a message.

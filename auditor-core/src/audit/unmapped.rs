@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use self::{
     chain::ChainView,
-    identity::{Credential, Identities},
+    identity::{Certificates, Credential, Identities},
     resource::{QueryView, ResourceView, ResultView, ToolView},
     workload::{Program, Workflow, Workload},
 };
@@ -58,6 +58,7 @@ struct Mcp<'a> {
     server: Option<Side<'a>>,
     identity: Identities<'a>,
     credential: Option<Credential<'a>>,
+    certificates: Option<Certificates<'a>>,
     client_info: Option<Info<'a>>,
     server_info: Option<Info<'a>>,
     request: Option<Message<'a>>,
@@ -367,6 +368,16 @@ impl<'a> Unmapped<'a> {
                     server: event.server_identity.as_ref().map(IdentityView::of),
                 },
                 credential: event.credential.as_deref().map(Credential::of),
+                certificates: Certificates::of(
+                    event
+                        .client_certificate
+                        .as_ref()
+                        .map(|one| &*one.certificate),
+                    event
+                        .server_certificate
+                        .as_ref()
+                        .map(|one| &*one.certificate),
+                ),
                 client_info: session.client_info.as_ref().map(info),
                 server_info: session.server_info.as_ref().map(info),
                 request: interaction

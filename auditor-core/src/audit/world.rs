@@ -7,6 +7,7 @@ use crate::{
     identity::Attestation,
     key::{Actor, ChannelId, ProcessKey, Side, Time},
     stream::Channel,
+    tls::Chain,
 };
 
 /// Knows processes and channels. Answers from memory: it never blocks and does no I/O.
@@ -32,6 +33,10 @@ pub trait World {
     /// Where records were lost, and with them who moved their bytes: the only process seen at each end.
     fn only_seen(&self, _channel: ChannelId, _from: Side) -> Seen {
         Seen::default()
+    }
+    /// The certificates that a side of a channel showed in the handshake of TLS before it moved something at a time.
+    fn certificates(&self, _channel: ChannelId, _side: Side, _time: Time) -> Option<Arc<Chain>> {
+        None
     }
 }
 

@@ -1,11 +1,14 @@
 //! Says who is at an end of an interaction, how that was established and how far it is proven.
 //!
 //! What an agent attested by pid names a workload before all else; a credential names its bearer only where its issuer's
-//! signature was verified; else the workload is named by what the kernel knows of it. What a program calls itself names nobody.
+//! signature was verified; a certificate names the end of a connection that showed it where an authority vouches for it; else the workload is named by what the kernel knows of it. What a program calls itself names nobody.
 
 use sha2::{Digest, Sha256};
 
-use super::{credential::Credential, spiffe::trust_domain, verify::Verdict};
+use super::{
+    authority::Standing, certificate::Certificate, credential::Credential, spiffe::trust_domain,
+    verify::Verdict,
+};
 use crate::audit::{Pod, Process};
 
 /// Who a workload is.
@@ -30,6 +33,8 @@ pub struct Identity {
 pub enum Method {
     /// An agent of SPIRE attested the process by its pid.
     Spire,
+    /// The connection was made with a certificate that chains to an authority that is trusted.
+    Certificate,
     /// A token was shown whose signature is its issuer's.
     Token,
     /// The kernel knows its container, which the runtime or the API server says is of this pod.
@@ -60,31 +65,37 @@ impl Identity {
     pub fn of(
         process: Option<&Process>,
         credential: Option<&Credential>,
+        certificate: Option<&Certificate>,
         has_claim: bool,
     ) -> Option<Self> {
         let observed = process.and_then(observed);
+        let certified = certificate.and_then(|one| one.name.clone());
         let proven = credential
             .filter(|one| one.verdict == Verdict::Valid)
             .and_then(|one| one.claims.as_ref()?.subject.clone());
         let attested = process.and_then(|process| process.attestation.as_deref());
         let attested = attested.and_then(|one| one.ids.first().cloned());
-        let is_verified = attested.is_some() || proven.is_some();
-        let (subject, method, assurance) = match (attested, proven, observed) {
-            (Some(subject), _, _) => (Some(subject), Method::Spire, Assurance::A4),
-            (None, Some(subject), _) => (Some(subject), Method::Token, Assurance::A3),
-            (None, None, Some((subject, method))) => (Some(subject), method, Assurance::A2),
-            (None, None, None) if has_claim || credential.is_some() => {
+        let is_verified = attested.is_some() || certified.is_some() || proven.is_some();
+        let (subject, method, assurance) = match (attested, certified, proven, observed) {
+            (Some(subject), ..) => (Some(subject), Method::Spire, Assurance::A4),
+            // It takes a key that does not leave its holder; a token is passed on.
+            (None, Some(subject), ..) => (Some(subject), Method::Certificate, Assurance::A3),
+            (None, None, Some(subject), _) => (Some(subject), Method::Token, Assurance::A3),
+            (None, None, None, Some((subject, method))) => (Some(subject), method, Assurance::A2),
+            (None, None, None, None)
+                if has_claim || credential.is_some() || certificate.is_some() =>
+            {
                 (None, Method::Claim, Assurance::A1)
             }
-            (None, None, None) => return None,
+            (None, None, None, None) => return None,
         };
         Some(Self {
-            evidence: evidence(process, credential, subject.as_deref()),
+            evidence: evidence(process, credential, certificate, subject.as_deref()),
             subject,
             method,
             assurance,
             is_verified,
-            contradictions: contradictions(process, credential),
+            contradictions: contradictions(process, credential, certificate),
         })
     }
 }
@@ -114,12 +125,30 @@ fn pod_name(pod: &Pod) -> String {
 }
 
 /// What speaks against a name: what a credential says that the kernel knows otherwise, or a pod with two names.
-fn contradictions(process: Option<&Process>, credential: Option<&Credential>) -> Vec<&'static str> {
+fn contradictions(
+    process: Option<&Process>,
+    credential: Option<&Credential>,
+    certificate: Option<&Certificate>,
+) -> Vec<&'static str> {
     let mut found = Vec::new();
     let workload = process.and_then(|process| process.workload.as_deref());
     let pod = workload.and_then(|workload| workload.pod.as_ref());
     if pod.is_some_and(|pod| pod.is_disputed) {
         found.push("pod_named_differently");
+    }
+    let attested = process.and_then(|process| process.attestation.as_deref());
+    if let Some(certificate) = certificate {
+        match certificate.standing {
+            Standing::Expired => found.push("certificate_expired"),
+            Standing::NotYet => found.push("certificate_not_yet_valid"),
+            Standing::Valid | Standing::UnknownAuthority | Standing::NotProvable => {}
+        }
+        let named = certificate.spiffe_id.as_ref();
+        if let (Some(attested), Some(named)) = (attested, named)
+            && !attested.ids.contains(named)
+        {
+            found.push("certificate_of_another_workload");
+        }
     }
     let Some(credential) = credential else {
         return found;
@@ -132,7 +161,6 @@ fn contradictions(process: Option<&Process>, credential: Option<&Credential>) ->
         Verdict::Valid | Verdict::UnknownKey | Verdict::NotProvable => {}
     }
     let claims = credential.claims.as_ref();
-    let attested = process.and_then(|process| process.attestation.as_deref());
     let named = claims.and_then(|claims| claims.subject.as_ref());
     if let (Some(attested), Some(named)) = (attested, named)
         && trust_domain(named).is_some()
@@ -161,6 +189,7 @@ fn contradictions(process: Option<&Process>, credential: Option<&Credential>) ->
 fn evidence(
     process: Option<&Process>,
     credential: Option<&Credential>,
+    certificate: Option<&Certificate>,
     subject: Option<&str>,
 ) -> [u8; 32] {
     let mut hash = Sha256::new();
@@ -193,6 +222,10 @@ fn evidence(
     add(credential
         .map(|one| one.hash.as_bytes())
         .unwrap_or_default());
+    // The last fact, so that where there is none the others hash as before.
+    if let Some(certificate) = certificate {
+        add(certificate.hash.as_bytes());
+    }
     hash.finalize().into()
 }
 
@@ -250,7 +283,7 @@ mod tests {
     fn a_verified_token_names_its_bearer_and_another_does_not() {
         let process = in_pod("u1");
         let name = |credential: Option<&Credential>| {
-            let identity = Identity::of(Some(&process), credential, true).unwrap();
+            let identity = Identity::of(Some(&process), credential, None, true).unwrap();
             let subject = identity.subject.unwrap();
             (subject, identity.assurance, identity.is_verified)
         };
@@ -265,7 +298,7 @@ mod tests {
     #[test]
     fn the_kernel_names_by_pod_then_container_then_program() {
         let process = in_pod("u1");
-        let named = |process: &Process| Identity::of(Some(process), None, false).unwrap();
+        let named = |process: &Process| Identity::of(Some(process), None, None, false).unwrap();
         let container = Process {
             workload: None,
             ..process
@@ -302,7 +335,7 @@ mod tests {
             let mut credential = token(Verdict::Valid, "u1");
             let claims = credential.claims.as_mut().unwrap();
             claims.subject = Some(subject.into());
-            Identity::of(Some(&process), Some(&credential), false).unwrap()
+            Identity::of(Some(&process), Some(&credential), None, false).unwrap()
         };
         let identity = of("a user");
         assert_eq!(
@@ -321,7 +354,7 @@ mod tests {
             attestation: None,
             ..process.clone()
         };
-        let without = Identity::of(Some(&without), None, false).unwrap();
+        let without = Identity::of(Some(&without), None, None, false).unwrap();
         assert_ne!(without.evidence, identity.evidence);
         assert_eq!(without.assurance, Assurance::A2);
     }
@@ -333,7 +366,7 @@ mod tests {
             let mut workload = Workload::clone(process.workload.as_deref().unwrap());
             change(workload.pod.as_mut().unwrap());
             process.workload = Some(Arc::new(workload));
-            Identity::of(Some(&process), None, false).unwrap()
+            Identity::of(Some(&process), None, None, false).unwrap()
         };
         let plain = of(|_| {});
         let account = of(|pod| pod.service_account = Some("agent".into()));
@@ -346,16 +379,16 @@ mod tests {
 
     #[test]
     fn its_own_word_names_nobody() {
-        let claimed = Identity::of(None, None, true).unwrap();
+        let claimed = Identity::of(None, None, None, true).unwrap();
         assert_eq!((claimed.subject, claimed.assurance), (None, Assurance::A1));
-        assert_eq!(Identity::of(None, None, false), None);
+        assert_eq!(Identity::of(None, None, None, false), None);
     }
 
     #[test]
     fn what_token_and_kernel_say_differently_is_told() {
         let process = in_pod("u1");
         let told = |credential| {
-            Identity::of(Some(&process), Some(&credential), false)
+            Identity::of(Some(&process), Some(&credential), None, false)
                 .unwrap()
                 .contradictions
         };
@@ -363,5 +396,62 @@ mod tests {
         assert_eq!(told(token(Verdict::Valid, "u2")), ["token_of_another_pod"]);
         let forged = ["token_forged", "token_of_another_pod"];
         assert_eq!(told(token(Verdict::BadSignature, "u2")), forged);
+    }
+
+    fn certificate(standing: Standing, id: &str) -> Certificate {
+        Certificate {
+            hash: "c".into(),
+            subject: None,
+            issuer: None,
+            serial: None,
+            spiffe_id: Some(id.into()),
+            dns_names: Vec::new(),
+            not_before: None,
+            not_after: None,
+            standing,
+            name: (standing == Standing::Valid).then(|| id.into()),
+        }
+    }
+
+    #[test]
+    fn a_certificate_names_its_end_only_where_an_authority_vouches_for_it() {
+        let (process, id) = (in_pod("u1"), "spiffe://example.org/a");
+        let of = |standing, credential| {
+            let certificate = certificate(standing, id);
+            Identity::of(Some(&process), credential, Some(&certificate), false).unwrap()
+        };
+        let valid = token(Verdict::Valid, "u1");
+        let proven = of(Standing::Valid, Some(&valid));
+        assert_eq!(proven.subject.as_deref(), Some(id));
+        let how = (proven.method, proven.assurance, proven.is_verified);
+        assert_eq!(how, (Method::Certificate, Assurance::A3, true));
+        let unknown = of(Standing::UnknownAuthority, None);
+        assert_eq!(unknown.assurance, Assurance::A2);
+        let plain = Identity::of(Some(&process), None, None, false).unwrap();
+        assert_ne!(unknown.evidence, plain.evidence);
+        assert_eq!(
+            of(Standing::Expired, None).contradictions,
+            ["certificate_expired"]
+        );
+    }
+
+    #[test]
+    fn a_certificate_of_another_workload_is_told() {
+        let attestation = Attestation {
+            ids: vec!["spiffe://example.org/a".into()],
+            expires: Time(0),
+        };
+        let process = Process {
+            attestation: Some(Arc::new(attestation)),
+            ..in_pod("u1")
+        };
+        let told = |id: &str| {
+            let certificate = certificate(Standing::Valid, id);
+            Identity::of(Some(&process), None, Some(&certificate), false).unwrap()
+        };
+        assert!(told("spiffe://example.org/a").contradictions.is_empty());
+        let other = told("spiffe://example.org/b");
+        assert_eq!(other.contradictions, ["certificate_of_another_workload"]);
+        assert_eq!(other.subject.as_deref(), Some("spiffe://example.org/a"));
     }
 }

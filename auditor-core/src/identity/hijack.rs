@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{credential::Credential, grade::Identity};
+use super::{certificate::Certificate, credential::Credential, grade::Identity};
 use crate::{
     audit::Process,
     key::{ProcessKey, Time},
@@ -74,6 +74,8 @@ pub struct Conduct<'a> {
     pub by: Use,
     /// The credential it showed.
     pub credential: Option<&'a Credential>,
+    /// The certificate it showed on this connection: its own, whatever it passes on.
+    pub certificate: Option<&'a Certificate>,
     /// Keyed hash of the session id it named.
     pub session: Option<&'a Arc<str>>,
     /// Whether it only passed on what its own client said.
@@ -103,26 +105,18 @@ impl Hijacks {
     /// Takes what a client did.
     pub fn handle_client(&mut self, conduct: Conduct<'_>) {
         self.handle_program(&conduct.by);
-        if conduct.is_passed_on || self.is_gateway(&conduct.by.process) {
+        if self.is_gateway(&conduct.by.process) {
+            return;
+        }
+        if let Some(certificate) = conduct.certificate {
+            let _ = self.handle_secret(&certificate.hash, &conduct.by);
+        }
+        if conduct.is_passed_on {
             return;
         }
         if let Some(credential) = conduct.credential {
             let hash = &credential.hash;
-            let first = self.credentials.get(hash).cloned();
-            if first.is_none() {
-                self.credentials
-                    .insert(Arc::clone(hash), conduct.by.clone());
-            }
-            let other =
-                first.filter(|first| is_other_workload(&first.process, &conduct.by.process));
-            if other.is_some() {
-                self.tell(
-                    FindingKind::SharedCredential,
-                    Some(hash),
-                    other.clone(),
-                    &conduct.by,
-                );
-            }
+            let other = self.handle_secret(hash, &conduct.by);
             let is_misplaced = |what: &&str| what.starts_with("token_of_another_");
             let told = conduct.by.identity.as_ref();
             if told.is_some_and(|one| one.contradictions.iter().any(is_misplaced)) {
@@ -132,6 +126,19 @@ impl Hijacks {
         if let Some(session) = conduct.session {
             self.handle_session(session, conduct.by);
         }
+    }
+
+    /// Takes what proves its bearer; gives another workload that used it before.
+    fn handle_secret(&mut self, hash: &Arc<str>, by: &Use) -> Option<Use> {
+        let first = self.credentials.get(hash).cloned();
+        if first.is_none() {
+            self.credentials.insert(Arc::clone(hash), by.clone());
+        }
+        let other = first.filter(|first| is_other_workload(&first.process, &by.process));
+        if other.is_some() {
+            self.tell(FindingKind::SharedCredential, Some(hash), other.clone(), by);
+        }
+        other
     }
 
     fn handle_session(&mut self, session: &Arc<str>, by: Use) {
@@ -277,7 +284,7 @@ fn is_stranger(one: &Process, other: &Process) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{credential::Scheme, verify::Verdict},
+        super::{authority::Standing, credential::Scheme, verify::Verdict},
         *,
     };
     use crate::audit::{Ancestor, Container, Workload};
@@ -296,7 +303,7 @@ mod tests {
         Use {
             time: Time(0),
             interaction: InteractionId(u64::from(process.key.pid)),
-            identity: Identity::of(Some(&process), None, false),
+            identity: Identity::of(Some(&process), None, None, false),
             process: Arc::new(process),
         }
     }
@@ -310,10 +317,33 @@ mod tests {
         }
     }
 
+    fn connects(hijacks: &mut Hijacks, process: Process) {
+        let certificate = Certificate {
+            hash: "c".into(),
+            subject: None,
+            issuer: None,
+            serial: None,
+            spiffe_id: None,
+            dns_names: Vec::new(),
+            not_before: None,
+            not_after: None,
+            standing: Standing::UnknownAuthority,
+            name: None,
+        };
+        hijacks.handle_client(Conduct {
+            by: by(process),
+            credential: None,
+            certificate: Some(&certificate),
+            session: None,
+            is_passed_on: true,
+        });
+    }
+
     fn shows(hijacks: &mut Hijacks, process: Process) {
         hijacks.handle_client(Conduct {
             by: by(process),
             credential: Some(&credential()),
+            certificate: None,
             session: None,
             is_passed_on: false,
         });
@@ -323,6 +353,7 @@ mod tests {
         hijacks.handle_client(Conduct {
             by: by(process),
             credential: None,
+            certificate: None,
             session: Some(session),
             is_passed_on: false,
         });
@@ -332,6 +363,27 @@ mod tests {
         std::iter::from_fn(|| hijacks.poll())
             .map(|finding| finding.kind)
             .collect()
+    }
+
+    #[test]
+    fn a_certificate_that_two_workloads_connect_with_is_told_once() {
+        let mut hijacks = Hijacks::default();
+        connects(&mut hijacks, process(1));
+        connects(&mut hijacks, process(1));
+        assert!(hijacks.poll().is_none());
+        let other = Process {
+            exe: Some("/usr/bin/thief".into()),
+            exe_sha256: Some([9; 32]),
+            container: Some("thief".into()),
+            ..process(2)
+        };
+        connects(&mut hijacks, other.clone());
+        connects(&mut hijacks, other);
+        let found = hijacks.poll().unwrap();
+        assert_eq!(found.kind, FindingKind::SharedCredential);
+        assert_eq!(found.secret.as_deref(), Some("c"));
+        assert_eq!(found.first.unwrap().process.key.pid, 1);
+        assert!(hijacks.poll().is_none());
     }
 
     #[test]
@@ -375,6 +427,7 @@ mod tests {
         hijacks.handle_client(Conduct {
             by: by(process(2)),
             credential: Some(&credential()),
+            certificate: None,
             session: None,
             is_passed_on: true,
         });

@@ -2,6 +2,8 @@
 //!
 //! Names nobody by what they call themselves. Secrets are known here by keyed hashes only, once they were read.
 
+mod authority;
+mod certificate;
 mod claims;
 mod credential;
 mod grade;
@@ -12,6 +14,9 @@ mod spiffe;
 mod testing;
 mod verify;
 
+pub use authority::{Authority, BadAuthority, Purpose, Standing};
+pub(crate) use certificate::fuzz_certificate;
+pub use certificate::{Certificate, Certificates};
 pub use claims::{Claims, GitHub, Kubernetes};
 #[doc(hidden)]
 pub use credential::fuzz_credential;

@@ -350,6 +350,11 @@ impl Streams {
         })
     }
 
+    /// Key of the stream that a side sends.
+    pub(crate) fn stream(&self, channel: ChannelId, side: Side) -> Option<u64> {
+        self.channels.get(&channel)?.keys[side.index()]
+    }
+
     /// The only processes that were seen at the ends of a direction of which records were lost.
     pub fn only_seen(&self, channel: ChannelId, from: Side) -> Seen {
         let entry = self.channels.get(&channel);

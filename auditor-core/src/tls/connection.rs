@@ -1,9 +1,10 @@
 //! One TLS connection while it is followed: where it is, what its first bytes show, who is at its ends.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use super::{
     basis::Basis,
+    certificate::{Chain, Reader},
     hello::CLIENT_HELLO,
     obstacle::Obstacle,
     opening::{Opening, Shown},
@@ -35,6 +36,12 @@ pub(super) struct Connection {
     /// When it was told of.
     pub(super) told: Time,
     pub(super) openings: [Opening; 2],
+    /// What is read of certificates, by the side that shows them.
+    readers: [Reader; 2],
+    /// The certificates that a side showed.
+    chains: [Option<Arc<Chain>>; 2],
+    /// When it was seen to end.
+    ended: Option<Time>,
     pub(super) ends: [Option<Actor>; 2],
     /// Bit per side: its process is being looked at.
     pub(super) asked: u8,
@@ -61,6 +68,9 @@ impl Connection {
             begun,
             told,
             openings: [Opening::default(), Opening::default()],
+            readers: [Reader::default(), Reader::default()],
+            chains: [None, None],
+            ended: None,
             ends: [None; 2],
             asked: 0,
             due: None,
@@ -71,6 +81,44 @@ impl Connection {
     pub(super) fn settle(&mut self) {
         self.is_settled = true;
         self.openings.iter_mut().for_each(Opening::close);
+    }
+
+    /// Takes bytes that a side sent.
+    pub(super) fn push(&mut self, from: Side, pos: u64, bytes: &[u8]) {
+        if !self.is_settled {
+            self.openings[from.index()].push(pos, bytes);
+        }
+        if let Some(chain) = self.readers[from.index()].push(pos, bytes) {
+            self.chains[from.index()] = Some(Arc::new(chain));
+        }
+    }
+
+    /// Whether more of its bytes are wanted.
+    pub(super) fn is_reading(&self) -> bool {
+        !self.is_settled || self.readers.iter().any(Reader::is_open)
+    }
+
+    /// The certificates that a side showed, for what moved at `time`: the keys of its streams may be another's by then.
+    pub(super) fn chain(&self, side: Side, time: Time) -> Option<&Arc<Chain>> {
+        let is_of_it = self.begun <= time && self.ended.is_none_or(|ended| time <= ended);
+        self.chains[side.index()].as_ref().filter(|_| is_of_it)
+    }
+
+    /// Notes that it ended.
+    pub(super) fn end(&mut self, time: Time) {
+        self.ended.get_or_insert(time);
+    }
+
+    /// Bytes of certificates that are held.
+    pub(super) fn held(&self) -> usize {
+        let chains = self.chains.iter().flatten().map(|chain| chain.bytes());
+        self.readers.iter().map(Reader::held).chain(chains).sum()
+    }
+
+    /// Forgets its certificates.
+    pub(super) fn forget_certificates(&mut self) {
+        self.readers.iter_mut().for_each(Reader::close);
+        self.chains = [None, None];
     }
 
     pub(super) fn address(&self, side: Side) -> Option<SocketAddr> {

@@ -2,17 +2,20 @@
 //!
 //! A connection is looked at [`PATIENCE`] after its bytes moved; it is reported when it may carry MCP and no TLS session
 //! that was heard belongs to it. Connections of one process to one server make one event in [`WINDOW`]. Bounds:
-//! [`CONNECTIONS`], [`UNBOUND`], [`WINDOWS`], [`QUESTIONS`]; at each the oldest is settled on the spot.
+//! [`CONNECTIONS`], [`UNBOUND`], [`WINDOWS`], [`QUESTIONS`]; at each the oldest is settled on the spot. Certificates are kept
+//! with their connection, up to [`CERTIFICATES`].
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     net::SocketAddr,
+    sync::Arc,
 };
 
 use auditor_common::record::LAYER;
 
 use super::{
     basis::{Basis, Hints, Known},
+    certificate::Chain,
     connection::{Connection, Place, Sight, address},
     obstacle::{Obstacle, Reason},
     opening,
@@ -32,6 +35,8 @@ const UNBOUND: usize = 1_024;
 const WINDOWS: usize = 1_024;
 /// Questions that wait to be polled.
 const QUESTIONS: usize = 1_024;
+/// Bytes of certificates that are held for all connections; beyond it those of the oldest are forgotten.
+pub(super) const CERTIFICATES: usize = 16 << 20;
 /// Nanoseconds that a connection may go unheard: its first bytes are the handshake's, and plaintext is told late.
 const PATIENCE: u64 = 1_000_000_000;
 /// Nanoseconds after that until the reason must be known.
@@ -55,6 +60,9 @@ pub(crate) struct Watch {
     windows: HashMap<Alike, Window>,
     windows_due: VecDeque<(Time, Alike)>,
     questions: VecDeque<ProcessKey>,
+    /// Connections that hold certificates, the oldest first, and how many bytes these are.
+    holders: VecDeque<ChannelId>,
+    held: usize,
     /// The time as last told: records may come long after theirs.
     now: Time,
     /// When records were lost last.
@@ -90,7 +98,7 @@ impl Watch {
             return false;
         };
         match self.connections.get(&chunk.channel) {
-            Some(connection) => !connection.is_settled,
+            Some(connection) => connection.is_reading(),
             None => opening::is_tls(bytes),
         }
     }
@@ -111,7 +119,10 @@ impl Watch {
             return;
         };
         connection.place = place;
-        connection.openings[chunk.from.index()].push(chunk.pos, bytes);
+        let held = connection.held();
+        connection.push(chunk.from, chunk.pos, bytes);
+        let holds = connection.held();
+        let is_settled = connection.is_settled;
         for (side, actor) in [
             (chunk.from, place.writer),
             (chunk.from.other(), place.reader),
@@ -119,8 +130,49 @@ impl Watch {
             let end = &mut connection.ends[side.index()];
             *end = actor.or(*end);
         }
-        self.ask(id, processes);
-        self.schedule(id, chunk.time.max(self.now).after(PATIENCE));
+        self.note_held(id, held, holds);
+        if !is_settled {
+            self.ask(id, processes);
+            self.schedule(id, chunk.time.max(self.now).after(PATIENCE));
+        }
+    }
+
+    /// Notes that nothing more is sent on the stream of a session: its key may be another's from now on.
+    pub(crate) fn handle_end(&mut self, stream: u64, time: Time) {
+        if let Some(id) = self.by_stream.get(&(stream ^ LAYER))
+            && let Some(connection) = self.connections.get_mut(id)
+        {
+            connection.end(time);
+        }
+    }
+
+    /// The certificates of the side that sent something at `time` on this stream: a connection's, or the plaintext's on it.
+    pub(crate) fn chain(&self, stream: u64, time: Time) -> Option<Arc<Chain>> {
+        let streams = [stream, stream ^ LAYER];
+        let (tcp, id) = streams
+            .into_iter()
+            .find_map(|tcp| Some((tcp, self.by_stream.get(&tcp)?)))?;
+        let connection = self.connections.get(id)?;
+        let streams = connection.place.streams;
+        let mut sides = [Side::A, Side::B].into_iter();
+        let side = sides.find(|side| streams[side.index()] == Some(tcp))?;
+        connection.chain(side, time).cloned()
+    }
+
+    /// Counts what a connection holds of certificates.
+    fn note_held(&mut self, id: ChannelId, before: usize, now: usize) {
+        self.held = self.held.saturating_sub(before).saturating_add(now);
+        if before == 0 && now > 0 {
+            self.holders.push_back(id);
+        }
+        while self.held > CERTIFICATES
+            && let Some(oldest) = self.holders.pop_front()
+        {
+            if let Some(connection) = self.connections.get_mut(&oldest) {
+                self.held = self.held.saturating_sub(connection.held());
+                connection.forget_certificates();
+            }
+        }
     }
 
     /// Notes that plaintext of a session passed, which is the stream of its connection once it is bound.
@@ -265,6 +317,11 @@ impl Watch {
         {
             self.look(oldest, begun, true, processes);
             if let Some(connection) = self.connections.remove(&oldest) {
+                let held = connection.held();
+                if held > 0 {
+                    self.held = self.held.saturating_sub(held);
+                    self.holders.retain(|holder| *holder != oldest);
+                }
                 if let Some(due) = connection.due {
                     self.due.remove(&(due, oldest));
                 }

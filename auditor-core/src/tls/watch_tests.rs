@@ -7,10 +7,11 @@ use bytes::Bytes;
 
 use super::{
     Basis, Hints, Moved, Obstacle, Reason, Unheard,
+    certificate::message,
     connection::Place,
     hello::{CLIENT_HELLO, SERVER_HELLO, client_hello, name_extension, server_hello},
     opening::{hello_record, record},
-    watch::{WINDOW, Watch},
+    watch::{CERTIFICATES, WINDOW, Watch},
 };
 use crate::{
     Processes,
@@ -121,6 +122,29 @@ impl Play {
         self.chunk(id, pid, Side::A, 100 + hello.len() as u64, &finished);
     }
 
+    /// A handshake of TLS 1.2 in which both ends show certificates, its bytes in chunks of `size`.
+    fn connect_mutually(&mut self, id: u64, size: usize, shown: [&[u8]; 2]) {
+        let hello = hello_record(CLIENT_HELLO, &client_hello(&[name_extension("x")]));
+        let [client, server] = shown.map(|certificate| record(22, &message(&[certificate])));
+        let answer = hello_record(SERVER_HELLO, &server_hello(&[]));
+        for (from, bytes) in [
+            (Side::A, [hello, client].concat()),
+            (Side::B, [answer, server].concat()),
+        ] {
+            let mut pos = 100;
+            for piece in bytes.chunks(size) {
+                self.chunk(id, 7, from, pos, piece);
+                pos += piece.len() as u64;
+            }
+        }
+    }
+
+    /// The certificate of who sends a stream.
+    fn certificate(&self, stream: u64) -> Option<Vec<u8>> {
+        let chain = self.watch.chain(stream, self.now)?;
+        chain.certificates.first().cloned()
+    }
+
     fn pass(&mut self, nanos: u64) -> Vec<Unheard> {
         self.now = self.now.after(nanos);
         self.watch.handle_timeout(self.now, &self.host);
@@ -174,6 +198,56 @@ fn what_was_heard_is_not_told() {
     play.connect(2, 7, "x");
     play.watch.handle_bind(99, 5 ^ LAYER);
     assert_eq!(play.pass(5 * SECOND), []);
+}
+
+#[test]
+fn certificates_are_those_of_the_connection_and_of_the_plaintext_on_it() {
+    let mut play = Play::new(&[(7, "mcp")]);
+    // It is heard before its server's certificate was told.
+    play.connect_mutually(1, 4_096, [b"client", b"server"]);
+    play.watch.handle_bind(99, 2 ^ LAYER);
+    play.connect_mutually(2, 11, [b"other", b"peer"]);
+    play.pass(5 * SECOND);
+    for (stream, expected) in [(2, "client"), (3, "server"), (4, "other"), (5, "peer")] {
+        let expected = Some(expected.as_bytes().to_vec());
+        assert_eq!(play.certificate(stream), expected);
+        assert_eq!(play.certificate(stream ^ LAYER), expected);
+    }
+    assert_eq!(play.certificate(6), None);
+}
+
+#[test]
+fn certificates_are_read_after_the_session_was_heard() {
+    let mut play = Play::new(&[]);
+    let hello = hello_record(CLIENT_HELLO, &client_hello(&[]));
+    play.chunk(1, 7, Side::A, 100, &hello);
+    play.watch.handle_bind(99, 2 ^ LAYER);
+    let shown = record(22, &message(&[b"client"]));
+    play.chunk(1, 7, Side::A, 100 + hello.len() as u64, &shown);
+    assert_eq!(play.certificate(2), Some(b"client".to_vec()));
+}
+
+#[test]
+fn what_moves_before_or_after_a_connection_has_not_its_certificates() {
+    let mut play = Play::new(&[]);
+    play.connect_mutually(1, 4_096, [b"client", b"server"]);
+    assert!(play.watch.chain(2, Time(START.0 - 1)).is_none());
+    play.watch.handle_end(2 ^ LAYER, play.now);
+    assert!(play.watch.chain(2, play.now).is_some());
+    assert!(play.watch.chain(2, play.now.after(1)).is_none());
+}
+
+#[test]
+fn beyond_the_bound_the_oldest_certificates_are_forgotten() {
+    let mut play = Play::new(&[]);
+    let large = vec![7; 7_000];
+    let most = CERTIFICATES / (2 * large.len());
+    for id in 1..=most as u64 {
+        play.connect_mutually(id, 9_000, [&large, &large]);
+    }
+    assert!(play.certificate(2).is_some());
+    play.connect_mutually(most as u64 + 1, 9_000, [&large, &large]);
+    assert!(play.certificate(2).is_none() && play.certificate(4).is_some());
 }
 
 #[test]

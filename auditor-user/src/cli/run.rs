@@ -99,6 +99,7 @@ impl Arguments {
         let options = Options {
             issuers: config.identity.issuers()?,
             names: Arc::new(config.resources.names()?),
+            authorities: config.identity.authorities()?,
             config,
             file: ConfigFile {
                 path: self.config,

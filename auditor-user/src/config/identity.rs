@@ -3,7 +3,7 @@
 use std::{fs, net::IpAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use auditor_core::identity::{Gateways, Issuer, Issuers, Keys, is_trust_domain};
+use auditor_core::identity::{Authority, Gateways, Issuer, Issuers, Keys, is_trust_domain};
 use hyper::Uri;
 use serde::Deserialize;
 
@@ -16,6 +16,8 @@ const REFRESH: u64 = 60;
 pub(crate) struct Identity {
     /// Issuers whose tokens are verified.
     pub(crate) issuers: Vec<TokenIssuer>,
+    /// Authorities whose TLS certificates are trusted.
+    pub(crate) authorities: Vec<CertificateAuthority>,
     /// Executables that pass on what their clients gave them.
     pub(crate) gateway_executables: Vec<String>,
     /// Images of such programs, without a tag.
@@ -44,6 +46,16 @@ pub(crate) struct TokenIssuer {
     /// The audiences its tokens must be for; empty: any.
     #[serde(default)]
     audience: Vec<String>,
+}
+
+/// An authority that signs TLS certificates.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertificateAuthority {
+    /// The file with its certificates, in PEM.
+    certificates: PathBuf,
+    /// The trust domain whose SPIFFE ids it vouches for; none where it vouches for other names.
+    trust_domain: Option<String>,
 }
 
 /// The agent of SPIRE that is asked who a process is.
@@ -89,6 +101,9 @@ impl Identity {
         for issuer in &self.issuers {
             issuer.check()?;
         }
+        for authority in &self.authorities {
+            check_domain(authority.trust_domain.as_deref())?;
+        }
         if let Some(spire) = &self.spire {
             ensure!(
                 !spire.audience.is_empty(),
@@ -112,6 +127,21 @@ impl Identity {
             })
         });
         issuers.collect::<Result<Vec<_>>>().map(Issuers::new)
+    }
+
+    /// All authorities, with the certificates that are in their files.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or holds no certificates of authorities.
+    pub(crate) fn authorities(&self) -> Result<Vec<Authority>> {
+        let authorities = self.authorities.iter().map(|authority| {
+            let path = authority.certificates.display();
+            let pem = fs::read(&authority.certificates)
+                .with_context(|| format!("cannot read {path}, the certificates of an authority"))?;
+            Authority::new(authority.trust_domain.clone(), &pem)
+                .with_context(|| format!("cannot use {path}, the certificates of an authority"))
+        });
+        authorities.collect()
     }
 
     /// The issuers whose keys are fetched.
@@ -142,6 +172,16 @@ impl Identity {
     }
 }
 
+fn check_domain(domain: Option<&str>) -> Result<()> {
+    if let Some(domain) = domain {
+        ensure!(
+            is_trust_domain(domain),
+            "trust_domain `{domain}` is none: it must be like `example.org`, without `spiffe://`"
+        );
+    }
+    Ok(())
+}
+
 impl TokenIssuer {
     fn name(&self) -> &str {
         let name = self.issuer.as_deref().or(self.trust_domain.as_deref());
@@ -154,12 +194,7 @@ impl TokenIssuer {
             !name.is_empty(),
             "each of identity.issuers must name its `issuer`, its `trust_domain`, or both"
         );
-        if let Some(domain) = &self.trust_domain {
-            ensure!(
-                is_trust_domain(domain),
-                "trust_domain `{domain}` is none: it must be like `example.org`, without `spiffe://`"
-            );
-        }
+        check_domain(self.trust_domain.as_deref())?;
         ensure!(
             self.keys.is_some() != self.keys_url.is_some(),
             "issuer {name} must have either `keys` (a file) or `keys_url`"
@@ -227,6 +262,20 @@ mod tests {
     fn check(text: &str) -> Result<()> {
         let identity: Identity = toml::from_str(&format!("[[issuers]]\n{text}"))?;
         identity.check()
+    }
+
+    #[test]
+    fn an_authority_has_a_file_that_can_be_used() {
+        let of = |text: &str| -> Result<Identity> {
+            let identity: Identity = toml::from_str(&format!("[[authorities]]\n{text}"))?;
+            identity.check()?;
+            Ok(identity)
+        };
+        let named = of("certificates = '/nowhere/ca.pem'\ntrust_domain = 'example.org'").unwrap();
+        let error = format!("{:#}", named.authorities().unwrap_err());
+        assert!(error.contains("/nowhere/ca.pem"), "{error}");
+        assert!(of("trust_domain = 'example.org'").is_err());
+        assert!(of("certificates = 'f'\ntrust_domain = 'spiffe://example.org'").is_err());
     }
 
     #[test]

@@ -82,10 +82,12 @@ impl Identities {
     pub(crate) fn reload(&mut self, pipeline: &mut Pipeline) {
         match self.try_reload(pipeline) {
             Ok(unchanged) if unchanged.is_empty() => {
-                tracing::info!("configuration read again: issuers and gateways are in force");
+                tracing::info!(
+                    "configuration read again: issuers, authorities and gateways are in force"
+                );
             }
             Ok(unchanged) => tracing::warn!(
-                "configuration read again: issuers and gateways are in force; {} changed, which needs a restart",
+                "configuration read again: issuers, authorities and gateways are in force; {} changed, which needs a restart",
                 unchanged.join(", ")
             ),
             Err(error) => tracing::error!(
@@ -98,10 +100,11 @@ impl Identities {
     fn try_reload(&mut self, pipeline: &mut Pipeline) -> Result<Vec<String>> {
         let (config, text) = Config::read(self.file.path.as_deref())?;
         let issuers = config.identity.issuers()?;
+        let authorities = config.identity.authorities()?;
         // All that can fail comes first.
         let fetcher = self.fetch(&config)?;
         let unchanged = fixed_changes(&self.file.text, &text)?;
-        pipeline.set_identities(issuers, config.identity.gateways());
+        pipeline.set_identities(issuers, authorities, config.identity.gateways());
         self.fetcher = fetcher;
         self.take_answers(pipeline);
         // What needs a restart is named until there was one.

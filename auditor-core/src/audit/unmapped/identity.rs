@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::{
     audit::hex::Hex,
     identity::{
-        self, Assurance, Claims as TokenClaims, GitHub as Workflow, Kubernetes as Binding, Method,
-        Scheme, Verdict,
+        self, Assurance, Certificate as PeerCertificate, Claims as TokenClaims, GitHub as Workflow,
+        Kubernetes as Binding, Method, Scheme, Standing, Verdict,
     },
 };
 
@@ -34,6 +34,7 @@ impl<'a> Identity<'a> {
             subject: identity.subject.as_deref(),
             method: match identity.method {
                 Method::Spire => "spire",
+                Method::Certificate => "certificate",
                 Method::Token => "token",
                 Method::Pod => "pod",
                 Method::Container => "container",
@@ -81,6 +82,60 @@ struct Claims<'a> {
     expires: Option<u64>,
     kubernetes: Option<Kubernetes<'a>>,
     github: Option<GitHub<'a>>,
+}
+
+/// The certificates that both ends showed.
+#[derive(Serialize)]
+pub(super) struct Certificates<'a> {
+    client: Option<Certificate<'a>>,
+    server: Option<Certificate<'a>>,
+}
+
+/// A certificate that an end showed.
+#[derive(Serialize)]
+struct Certificate<'a> {
+    hash: &'a str,
+    subject: Option<&'a str>,
+    issuer: Option<&'a str>,
+    serial: Option<&'a str>,
+    spiffe_id: Option<&'a str>,
+    dns_names: &'a [String],
+    not_before: Option<u64>,
+    not_after: Option<u64>,
+    verdict: &'static str,
+}
+
+impl<'a> Certificates<'a> {
+    /// `None` where neither end showed one.
+    pub(super) fn of(
+        client: Option<&'a PeerCertificate>,
+        server: Option<&'a PeerCertificate>,
+    ) -> Option<Self> {
+        (client.is_some() || server.is_some()).then(|| Self {
+            client: client.map(certificate),
+            server: server.map(certificate),
+        })
+    }
+}
+
+fn certificate(shown: &PeerCertificate) -> Certificate<'_> {
+    Certificate {
+        hash: &shown.hash,
+        subject: shown.subject.as_deref(),
+        issuer: shown.issuer.as_deref(),
+        serial: shown.serial.as_deref(),
+        spiffe_id: shown.spiffe_id.as_deref(),
+        dns_names: &shown.dns_names,
+        not_before: shown.not_before,
+        not_after: shown.not_after,
+        verdict: match shown.standing {
+            Standing::Valid => "valid",
+            Standing::Expired => "expired",
+            Standing::NotYet => "not_yet_valid",
+            Standing::UnknownAuthority => "unknown_authority",
+            Standing::NotProvable => "not_provable",
+        },
+    }
 }
 
 #[derive(Serialize)]

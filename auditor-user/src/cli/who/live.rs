@@ -82,7 +82,7 @@ fn described(process: &std::sync::Arc<Process>) -> Option<(Subject, Option<Ident
         actor: Some(actor),
         process: Some(std::sync::Arc::clone(process)),
     };
-    let identity = identity::Identity::of(Some(process), None, false);
+    let identity = identity::Identity::of(Some(process), None, None, false);
     Some((
         read_back(party.view()?)?,
         identity.and_then(|identity| read_back(identity.view())),

@@ -95,6 +95,7 @@ fn identity(identity: &Identity) {
     line("identity", subject);
     let how = match identity.method.as_str() {
         "spire" => "attested by SPIRE for this process",
+        "certificate" => "by a certificate that an authority signed, on its own connection",
         "token" => "by a token whose signature is its issuer's",
         "pod" => "by its cgroup, which is a pod's",
         "container" => "by its cgroup, which is a container's",
