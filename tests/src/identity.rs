@@ -183,7 +183,7 @@ pub(crate) fn make_tokens(folder: &Path, suffix: &str) -> Result<()> {
     Ok(())
 }
 
-fn script(name: &str) -> Result<Command> {
+pub(crate) fn script(name: &str) -> Result<Command> {
     let mut command = Command::new(python(Sdk::Python1)?);
     command.arg(source("python").join(name));
     Ok(command)

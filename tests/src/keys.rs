@@ -201,9 +201,10 @@ fn reload(place: Place<'_>) -> Result<()> {
         .reload("processes changed, which needs a restart", place.limit)?;
     site.shows(&token, "wrong_audience")?;
     fs::write(&path, config)?;
-    site.setup
-        .daemon
-        .reload("issuers and gateways are in force", place.limit)?;
+    site.setup.daemon.reload(
+        "issuers, authorities and gateways are in force",
+        place.limit,
+    )?;
     site.shows(&token, "valid")?;
     Ok(())
 }

@@ -19,6 +19,7 @@ mod keys;
 mod kubernetes;
 mod load;
 mod measure;
+mod mutual;
 mod objects;
 mod oneshot;
 mod openssl;
@@ -131,6 +132,7 @@ fn contracts(arguments: &Arguments) -> usize {
         + alone.unwrap_or(1)
         + identity::check(auditor, arguments, limit)
         + keys::check(auditor, arguments, limit)
+        + mutual::check(auditor, arguments, limit)
         + spire::check(auditor, arguments, limit)
         + storm::check(auditor, arguments, limit)
 }
