@@ -159,6 +159,12 @@ impl Watch {
         connection.chain(side, time).cloned()
     }
 
+    /// Connections noted for certificates, and bytes that these hold: for tests.
+    #[cfg(test)]
+    pub(super) fn holding(&self) -> (usize, usize) {
+        (self.holders.len(), self.held)
+    }
+
     /// Counts what a connection holds of certificates.
     fn note_held(&mut self, id: ChannelId, before: usize, now: usize) {
         self.held = self.held.saturating_sub(before).saturating_add(now);
@@ -317,11 +323,13 @@ impl Watch {
         {
             self.look(oldest, begun, true, processes);
             if let Some(connection) = self.connections.remove(&oldest) {
-                let held = connection.held();
-                if held > 0 {
-                    self.held = self.held.saturating_sub(held);
-                    self.holders.retain(|holder| *holder != oldest);
-                }
+                self.held = self.held.saturating_sub(connection.held());
+                // Connections go in the order of their begin, so those behind follow.
+                while self
+                    .holders
+                    .pop_front_if(|holder| !self.connections.contains_key(holder))
+                    .is_some()
+                {}
                 if let Some(due) = connection.due {
                     self.due.remove(&(due, oldest));
                 }

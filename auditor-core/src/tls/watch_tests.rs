@@ -251,6 +251,27 @@ fn beyond_the_bound_the_oldest_certificates_are_forgotten() {
 }
 
 #[test]
+fn a_connection_that_is_forgotten_holds_no_certificates() {
+    let mut play = Play::new(&[]);
+    let torn = [&message(&[b"c"])[..3], &[9, 0, 0, 1]].concat();
+    for id in 1..10_000 {
+        play.connect_mutually(id, 4_096, [b"client", b"server"]);
+        // Begun, and malformed at its end.
+        let hello = hello_record(CLIENT_HELLO, &client_hello(&[]));
+        play.chunk(id + 12_000, 7, Side::A, 1, &hello);
+        let pos = 1 + hello.len() as u64;
+        play.chunk(id + 12_000, 7, Side::A, pos, &record(22, &torn));
+        play.chunk(id + 12_000, 7, Side::A, pos + 12, &record(22, &[1; 20]));
+    }
+    let (connections, bytes) = play.watch.holding();
+    assert!(
+        connections <= 4 * 4_096 && bytes <= 12 * 4_096,
+        "{connections} {bytes}"
+    );
+    assert_eq!(play.certificate(2), None);
+}
+
+#[test]
 fn a_session_that_was_heard_and_not_bound_explains_one_connection() {
     let mut play = Play::new(&[(7, "mcp")]);
     play.watch
