@@ -29,9 +29,22 @@ pub(crate) fn sqlglot() -> Result<(PathBuf, PathBuf)> {
     let python = environment("sql", &pins)?;
     let text = std::fs::read(&pins)?;
     let made = cache::entry("sqlglot-source", &[&text], |folder| {
-        let mut pip = command(&python.to_string_lossy(), ["-m", "pip", "download", "--quiet"]);
-        pip.args(["--disable-pip-version-check", "--no-deps", "--no-binary", ":all:"]);
-        output(pip.arg("--dest").arg(folder).arg("--requirement").arg(&pins))?;
+        let mut pip = command(
+            &python.to_string_lossy(),
+            ["-m", "pip", "download", "--quiet"],
+        );
+        pip.args([
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+        ]);
+        output(
+            pip.arg("--dest")
+                .arg(folder)
+                .arg("--requirement")
+                .arg(&pins),
+        )?;
         let archive = std::fs::read_dir(folder)?.flatten().next();
         let archive = archive.context("pip brought no source of sqlglot")?.path();
         let mut tar = command("tar", ["--extract", "--strip-components=1", "--file"]);

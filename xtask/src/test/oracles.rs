@@ -15,11 +15,21 @@ pub(super) fn check(report: &mut Report) {
 /// The statements that ship with sqlglot, read by it and by us.
 fn sql() -> Result<()> {
     let (python, source) = programs::sqlglot()?;
-    let build = ["build", "--release", "--quiet", "--package", "auditor-resource"];
+    let build = [
+        "build",
+        "--release",
+        "--quiet",
+        "--package",
+        "auditor-resource",
+    ];
     let mut cargo = command("cargo", build);
-    run(cargo.args(["--example", "sql"]).current_dir(workspace::root()))?;
+    run(cargo
+        .args(["--example", "sql"])
+        .current_dir(workspace::root()))?;
     let mut compare = command(&python.to_string_lossy(), ["-I"]);
     compare.arg(workspace::root().join("tests/sql_corpus.py"));
-    compare.arg(workspace::target().join("release/examples/sql")).arg(source);
+    compare
+        .arg(workspace::target().join("release/examples/sql"))
+        .arg(source);
     run(&mut compare)
 }
