@@ -8,6 +8,7 @@ mod auditor;
 mod chain;
 mod community;
 mod content;
+pub mod decision;
 mod environment;
 mod event;
 mod finding;

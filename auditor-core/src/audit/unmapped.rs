@@ -1,6 +1,7 @@
 //! The MCP specifics of an event: `unmapped.mcp`. Names are a contract; unknown is null.
 
 mod chain;
+mod decision;
 mod identity;
 mod resource;
 mod workload;

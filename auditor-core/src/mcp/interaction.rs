@@ -3,6 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use serde::Deserialize;
 
 use crate::{
     key::{Actor, ChannelId, Side, Time},
@@ -76,9 +77,11 @@ pub enum Stage {
 }
 
 /// Who asked whom.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// The MCP client asked.
+    #[default]
     ClientToServer,
     /// The MCP server asked (sampling, elicitation, roots, notifications).
     ServerToClient,

@@ -1,0 +1,615 @@
+//! A question as Cedar has it: entities and context as JSON, and the part of it that a policy set reads as a key.
+//!
+//! Both are written by one walk over the attributes ([`Walk`]), so that they cannot differ. Bounds: [`TEXT`] bytes of a
+//! text, [`THINGS`], [`CLASSES`], [`REQUEST`] bytes in all; what is beyond is refused, never cut.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use auditor_core::{audit::decision::Question, mcp::Direction};
+
+use crate::actions::Actions;
+
+/// Longest text of a question, in bytes.
+pub const TEXT: usize = 4 << 10;
+/// Most things of a question.
+pub const THINGS: usize = 64;
+/// Most classes of a request or a response.
+pub const CLASSES: usize = 128;
+/// Longest request in the words of Cedar, in bytes of JSON.
+pub const REQUEST: usize = 64 << 10;
+
+/// Why a question is not asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TooLarge {
+    /// One of its texts is too long.
+    #[error("a text of {0} bytes, over the limit of {TEXT}")]
+    Text(usize),
+    /// It touches too much.
+    #[error("{0} things, over the limit of {THINGS}")]
+    Things(usize),
+    /// Too many classes were found.
+    #[error("{0} classes, over the limit of {CLASSES}")]
+    Classes(usize),
+    /// All in all it is too long.
+    #[error("a request of {0} bytes, over the limit of {REQUEST}")]
+    Request(usize),
+}
+
+/// A question with what follows from it.
+pub(crate) struct Prepared<'a> {
+    question: &'a Question<'a>,
+    /// The action's id.
+    pub(crate) action: &'a str,
+    groups: &'a [String],
+    resource_type: &'static str,
+    request_classes: Option<BTreeSet<&'a str>>,
+    response_classes: Option<BTreeSet<&'a str>>,
+    kinds: BTreeSet<&'a str>,
+    operations: BTreeSet<&'a str>,
+}
+
+/// Takes attributes, always the same in the same order.
+pub(crate) trait Walk {
+    /// A record begins.
+    fn enter(&mut self, name: &'static str);
+    /// It ends.
+    fn leave(&mut self);
+    /// A text; absent where it is `None`, as with the others.
+    fn text(&mut self, name: &'static str, value: Option<&str>);
+    /// A number.
+    fn long(&mut self, name: &'static str, value: Option<i64>);
+    /// A truth.
+    fn bool(&mut self, name: &'static str, value: Option<bool>);
+    /// A set of texts.
+    fn set(&mut self, name: &'static str, value: Option<&BTreeSet<&str>>);
+}
+
+impl<'a> Prepared<'a> {
+    /// # Errors
+    /// When the question is beyond a bound.
+    pub(crate) fn new(question: &'a Question<'a>, actions: &'a Actions) -> Result<Self, TooLarge> {
+        let (context, things) = (&question.context, &question.things);
+        if things.len() > THINGS {
+            return Err(TooLarge::Things(things.len()));
+        }
+        for classes in [&context.request_classes, &context.response_classes] {
+            let count = classes.as_ref().map_or(0, Vec::len);
+            if count > CLASSES {
+                return Err(TooLarge::Classes(count));
+            }
+        }
+        if let Some(length) = longest(question).filter(|length| *length > TEXT) {
+            return Err(TooLarge::Text(length));
+        }
+        let from_server = question.direction == Direction::ServerToClient;
+        let (action, groups, resource_type) = actions.of(&question.method, from_server);
+        Ok(Self {
+            question,
+            action,
+            groups,
+            resource_type,
+            request_classes: context.request_classes.as_deref().map(with_families),
+            response_classes: context.response_classes.as_deref().map(with_families),
+            kinds: things.iter().map(|thing| &*thing.kind).collect(),
+            operations: things
+                .iter()
+                .filter_map(|thing| thing.operation.as_deref())
+                .flat_map(|operation| [operation, family(operation)])
+                .collect(),
+        })
+    }
+
+    /// Walks over all attributes of principal, resource and context.
+    pub(crate) fn walk(&self, walk: &mut impl Walk) {
+        walk.enter("principal");
+        self.principal(walk);
+        walk.leave();
+        walk.enter("resource");
+        self.resource(walk);
+        walk.leave();
+        walk.enter("context");
+        self.context(walk);
+        walk.leave();
+    }
+
+    fn principal(&self, walk: &mut impl Walk) {
+        let one = &self.question.principal;
+        walk.text("subject", one.subject.as_deref());
+        walk.text("method", one.method.as_deref());
+        walk.long("assurance", Some(one.assurance.into()));
+        walk.bool("verified", Some(one.verified));
+        walk.text("pod", one.pod.as_deref());
+        walk.text("namespace", one.namespace.as_deref());
+        walk.text("service_account", one.service_account.as_deref());
+        walk.text("image", one.image.as_deref());
+        walk.text("exe", one.exe.as_deref());
+        walk.text("exe_sha256", one.exe_sha256.as_deref());
+        walk.long("uid", one.uid.map(i64::from));
+        walk.text("repository", one.repository.as_deref());
+    }
+
+    fn resource(&self, walk: &mut impl Walk) {
+        let target = self.question.target.as_deref();
+        let is = |kinds: &[&str]| target.filter(|_| kinds.contains(&self.resource_type));
+        walk.text("name", is(&["Tool", "Prompt"]));
+        walk.text("uri", is(&["Resource"]));
+        walk.enter("peer");
+        let peer = &self.question.peer;
+        walk.text("name", peer.name.as_deref());
+        walk.text("subject", peer.subject.as_deref());
+        walk.long("assurance", Some(peer.assurance.into()));
+        walk.bool("verified", Some(peer.verified));
+        walk.leave();
+    }
+
+    fn context(&self, walk: &mut impl Walk) {
+        let (question, one) = (self.question, &self.question.context);
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let levels = || question.things.iter().map(|thing| thing.sensitivity);
+        let seconds = one.time_ms / 1_000;
+        walk.text("method", Some(&question.method));
+        walk.text("direction", Some(direction(question.direction)));
+        walk.long("request_bytes", one.request_bytes.map(number));
+        walk.long("response_bytes", one.response_bytes.map(number));
+        walk.set("request_classes", self.request_classes.as_ref());
+        walk.set("response_classes", self.response_classes.as_ref());
+        walk.set("kinds", Some(&self.kinds));
+        walk.set("operations", Some(&self.operations));
+        walk.long("sensitivity", levels().flatten().max().map(i64::from));
+        walk.bool("unclassified", Some(levels().any(|level| level.is_none())));
+        walk.long("hour", Some(number(seconds / 3_600 % 24)));
+        // The epoch was a Thursday.
+        walk.long("weekday", Some(number((seconds / 86_400 + 3) % 7 + 1)));
+        walk.long("time_ms", Some(number(one.time_ms)));
+        walk.text("cluster", one.cluster.as_deref());
+        walk.text("node", one.node.as_deref());
+        walk.text("cloud", one.cloud.as_deref());
+        walk.text("lockdown", one.lockdown.as_deref());
+        walk.bool("secure_boot", one.secure_boot);
+        walk.long("chain_depth", Some(one.chain_depth.into()));
+        walk.bool("is_open", Some(one.is_open));
+        walk.text("transport", one.transport.as_deref());
+        walk.bool("encrypted", Some(one.encrypted));
+    }
+
+    /// The principal's id.
+    fn principal_id(&self) -> &str {
+        let subject = self.question.principal.subject.as_deref();
+        subject.unwrap_or("unknown")
+    }
+
+    /// The places that the principal is in.
+    fn principal_parents(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+        let one = &self.question.principal;
+        let namespace = one.namespace.as_deref();
+        let account = namespace.zip(one.service_account.as_deref());
+        let account = account.map(|(space, name)| Cow::from(format!("{space}/{name}")));
+        [
+            ("Namespace", namespace.map(Cow::from)),
+            ("ServiceAccount", account),
+            ("Image", one.image.as_deref().map(Cow::from)),
+            ("Repository", one.repository.as_deref().map(Cow::from)),
+        ]
+        .into_iter()
+        .filter_map(|(kind, id)| Some((kind, id?)))
+    }
+
+    fn peer_id(&self) -> Cow<'_, str> {
+        let peer = &self.question.peer;
+        match (&peer.subject, &peer.name) {
+            (Some(subject), _) => Cow::from(&**subject),
+            (None, Some(name)) => Cow::from(format!("claimed:{name}")),
+            (None, None) => Cow::from("unknown"),
+        }
+    }
+
+    fn is_target(&self) -> bool {
+        !matches!(self.resource_type, "Server" | "Client")
+    }
+
+    /// The resource's id.
+    fn resource_id(&self) -> Cow<'_, str> {
+        if self.is_target() {
+            Cow::from(self.question.target.as_deref().unwrap_or("unknown"))
+        } else {
+            self.peer_id()
+        }
+    }
+
+    /// What the resource is in: its server, and what is touched.
+    fn resource_parents(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+        let server = self.is_target().then(|| ("Server", self.peer_id()));
+        let things = self.question.things.iter().filter(|_| self.is_target());
+        let things: BTreeSet<_> = things
+            .map(|thing| format!("{}:{}", thing.kind, thing.name))
+            .collect();
+        let things = things.into_iter().map(|id| ("Data", Cow::from(id)));
+        server.into_iter().chain(things)
+    }
+
+    /// The request in the words of Cedar: principal, action, resource, context, entities.
+    ///
+    /// # Errors
+    /// When it is beyond the bound.
+    pub(crate) fn json(&self) -> Result<String, TooLarge> {
+        let mut attributes = Json::default();
+        self.walk(&mut attributes);
+        let [principal, resource, context] = attributes.records;
+        let mut out = Json::of_capacity(2_048);
+        out.raw("{\"principal\":");
+        out.uid("Workload", self.principal_id());
+        out.raw(",\"action\":");
+        out.uid("Action", self.action);
+        out.raw(",\"resource\":");
+        out.uid(self.resource_type, &self.resource_id());
+        out.raw(",\"context\":");
+        out.raw(&context);
+        out.raw(",\"entities\":[{\"uid\":");
+        out.uid("Workload", self.principal_id());
+        out.entity(&principal, self.principal_parents());
+        out.raw(",{\"uid\":");
+        out.uid(self.resource_type, &self.resource_id());
+        out.entity(&resource, self.resource_parents());
+        out.raw(",{\"uid\":");
+        out.uid("Action", self.action);
+        let groups = self.groups.iter().map(|id| ("Action", Cow::from(&**id)));
+        out.entity("{}", groups);
+        out.raw("]}");
+        if out.text.len() > REQUEST {
+            return Err(TooLarge::Request(out.text.len()));
+        }
+        Ok(out.text)
+    }
+
+    /// What of the question a policy set reads: two questions with the same key get the same answer.
+    pub(crate) fn key(&self, reads: Reads) -> Vec<u8> {
+        let mut key = Key {
+            reads,
+            at: 0,
+            out: Vec::with_capacity(256),
+        };
+        key.part(self.principal_id().as_bytes());
+        for (kind, id) in self.principal_parents() {
+            key.part(kind.as_bytes());
+            key.part(id.as_bytes());
+        }
+        key.part(self.action.as_bytes());
+        key.part(self.resource_type.as_bytes());
+        key.part(self.resource_id().as_bytes());
+        for (kind, id) in self.resource_parents() {
+            key.part(kind.as_bytes());
+            key.part(id.as_bytes());
+        }
+        self.walk(&mut key);
+        key.out
+    }
+}
+
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::ClientToServer => "client_to_server",
+        Direction::ServerToClient => "server_to_client",
+    }
+}
+
+/// `read` or `write` for an operation that is one of them; else itself.
+fn family(operation: &str) -> &str {
+    match operation {
+        "select" => "read",
+        "insert" | "update" | "delete" | "ddl" => "write",
+        other => other,
+    }
+}
+
+/// Classes with all that is above them.
+fn with_families<'a>(classes: &'a [Cow<'_, str>]) -> BTreeSet<&'a str> {
+    let all = classes.iter().flat_map(|class| {
+        let ends = class.match_indices('.').map(|(at, _)| at).take(8);
+        ends.chain([class.len()]).filter_map(|end| class.get(..end))
+    });
+    all.collect()
+}
+
+/// Bytes of the longest text.
+fn longest(question: &Question<'_>) -> Option<usize> {
+    let (who, peer, context) = (&question.principal, &question.peer, &question.context);
+    let texts = [
+        &question.target,
+        &who.subject,
+        &who.method,
+        &who.pod,
+        &who.namespace,
+        &who.service_account,
+        &who.image,
+        &who.exe,
+        &who.exe_sha256,
+        &who.repository,
+        &peer.name,
+        &peer.subject,
+        &context.cluster,
+        &context.node,
+        &context.cloud,
+        &context.lockdown,
+        &context.transport,
+    ];
+    let classes = [&context.request_classes, &context.response_classes];
+    let things = question.things.iter();
+    texts
+        .into_iter()
+        .flatten()
+        .chain([&question.method])
+        .chain(classes.into_iter().flatten().flatten())
+        .chain(things.flat_map(|thing| {
+            [&thing.kind, &thing.name]
+                .into_iter()
+                .chain(&thing.operation)
+        }))
+        .map(|text| text.len())
+        .max()
+}
+
+/// Writes the three records of attributes as JSON.
+#[derive(Default)]
+struct Json {
+    text: String,
+    /// Whether a member comes before the next.
+    has_member: bool,
+    depth: usize,
+    done: usize,
+    records: [String; 3],
+}
+
+impl Json {
+    fn of_capacity(bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            ..Self::default()
+        }
+    }
+
+    fn raw(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    fn string(&mut self, text: &str) {
+        // Most names need no escape.
+        if text
+            .bytes()
+            .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
+        {
+            self.text.push('"');
+            self.text.push_str(text);
+            self.text.push('"');
+        } else {
+            self.text
+                .push_str(&serde_json::Value::from(text).to_string());
+        }
+    }
+
+    fn uid(&mut self, kind: &str, id: &str) {
+        self.raw("{\"type\":\"");
+        self.raw(kind);
+        self.raw("\",\"id\":");
+        self.string(id);
+        self.raw("}");
+    }
+
+    /// The rest of an entity, after its uid.
+    fn entity<'b>(
+        &mut self,
+        attributes: &str,
+        parents: impl Iterator<Item = (&'static str, Cow<'b, str>)>,
+    ) {
+        self.raw(",\"attrs\":");
+        self.raw(attributes);
+        self.raw(",\"parents\":[");
+        for (number, (kind, id)) in parents.enumerate() {
+            if number > 0 {
+                self.raw(",");
+            }
+            self.uid(kind, &id);
+        }
+        self.raw("]}");
+    }
+
+    fn member(&mut self, name: &str) {
+        if self.has_member {
+            self.text.push(',');
+        }
+        self.has_member = true;
+        self.text.push('"');
+        self.text.push_str(name);
+        self.text.push_str("\":");
+    }
+}
+
+impl Walk for Json {
+    fn enter(&mut self, name: &'static str) {
+        if self.depth > 0 {
+            self.member(name);
+        }
+        self.depth += 1;
+        self.has_member = false;
+        self.text.push('{');
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
+        self.has_member = true;
+        self.text.push('}');
+        if self.depth == 0 {
+            let whole = std::mem::replace(&mut self.text, String::with_capacity(512));
+            if let Some(place) = self.records.get_mut(self.done) {
+                *place = whole;
+            }
+            self.done += 1;
+        }
+    }
+
+    fn text(&mut self, name: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.member(name);
+            self.string(value);
+        }
+    }
+
+    fn long(&mut self, name: &'static str, value: Option<i64>) {
+        use std::fmt::Write as _;
+        if let Some(value) = value {
+            self.member(name);
+            // Writing to memory cannot fail.
+            let _ = write!(self.text, "{value}");
+        }
+    }
+
+    fn bool(&mut self, name: &'static str, value: Option<bool>) {
+        if let Some(value) = value {
+            self.member(name);
+            self.raw(if value { "true" } else { "false" });
+        }
+    }
+
+    fn set(&mut self, name: &'static str, value: Option<&BTreeSet<&str>>) {
+        if let Some(value) = value {
+            self.member(name);
+            self.text.push('[');
+            for (number, one) in value.iter().enumerate() {
+                if number > 0 {
+                    self.text.push(',');
+                }
+                self.string(one);
+            }
+            self.text.push(']');
+        }
+    }
+}
+
+/// Which attributes are read, by their number in the walk.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Reads(u64);
+
+impl Reads {
+    /// All of them.
+    pub(crate) const ALL: Self = Self(u64::MAX);
+
+    /// Those that `is_read` says of, by their paths.
+    pub(crate) fn of(is_read: impl Fn(&str) -> bool) -> Self {
+        let question = Question::default();
+        let mut names = Names::default();
+        if let Ok(prepared) = Prepared::new(&question, &Actions::default()) {
+            prepared.walk(&mut names);
+        }
+        // Numbers from 63 on share a bit.
+        names
+            .all
+            .iter()
+            .enumerate()
+            .fold(Self(0), |reads, (number, name)| {
+                Self(reads.0 | u64::from(is_read(name)) << number.min(63))
+            })
+    }
+
+    fn has(self, number: u32) -> bool {
+        self.0 >> number.min(63) & 1 == 1
+    }
+}
+
+/// The paths of all attributes, in order.
+#[derive(Default)]
+struct Names {
+    path: Vec<&'static str>,
+    all: Vec<String>,
+}
+
+impl Names {
+    fn note(&mut self, name: &'static str) {
+        let path: Vec<_> = self.path.iter().copied().chain([name]).collect();
+        self.all.push(path.join("."));
+    }
+}
+
+impl Walk for Names {
+    fn enter(&mut self, name: &'static str) {
+        self.path.push(name);
+    }
+
+    fn leave(&mut self) {
+        self.path.pop();
+    }
+
+    fn text(&mut self, name: &'static str, _: Option<&str>) {
+        self.note(name);
+    }
+
+    fn long(&mut self, name: &'static str, _: Option<i64>) {
+        self.note(name);
+    }
+
+    fn bool(&mut self, name: &'static str, _: Option<bool>) {
+        self.note(name);
+    }
+
+    fn set(&mut self, name: &'static str, _: Option<&BTreeSet<&str>>) {
+        self.note(name);
+    }
+}
+
+/// Writes what is read, each part with its length.
+struct Key {
+    reads: Reads,
+    at: u32,
+    out: Vec<u8>,
+}
+
+impl Key {
+    fn part(&mut self, bytes: &[u8]) {
+        self.out.extend((bytes.len() as u64).to_le_bytes());
+        self.out.extend(bytes);
+    }
+
+    /// Whether the next attribute is read.
+    fn is_next(&mut self) -> bool {
+        let at = self.at;
+        self.at += 1;
+        self.reads.has(at)
+    }
+}
+
+impl Walk for Key {
+    fn enter(&mut self, _: &'static str) {}
+
+    fn leave(&mut self) {}
+
+    fn text(&mut self, _: &'static str, value: Option<&str>) {
+        if self.is_next() {
+            self.out.push(value.is_some().into());
+            self.part(value.unwrap_or_default().as_bytes());
+        }
+    }
+
+    fn long(&mut self, _: &'static str, value: Option<i64>) {
+        if self.is_next() {
+            self.out.push(value.is_some().into());
+            self.out.extend(value.unwrap_or_default().to_le_bytes());
+        }
+    }
+
+    fn bool(&mut self, _: &'static str, value: Option<bool>) {
+        if self.is_next() {
+            self.out.push(match value {
+                None => 2,
+                Some(value) => value.into(),
+            });
+        }
+    }
+
+    fn set(&mut self, _: &'static str, value: Option<&BTreeSet<&str>>) {
+        if self.is_next() {
+            let count = value.map_or(u64::MAX, |set| set.len() as u64);
+            self.out.extend(count.to_le_bytes());
+            for one in value.into_iter().flatten() {
+                self.part(one.as_bytes());
+            }
+        }
+    }
+}
