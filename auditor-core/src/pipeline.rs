@@ -14,7 +14,7 @@ use auditor_common::record::{flag, object};
 use crate::{
     audit::{
         AuditEvent, Auditor, Environment, FindingEvent, Names, Party, Process, Seen, Settings,
-        World,
+        World, decision::Policy,
     },
     identity::{Authority, Gateways, Issuers, Keys},
     key::{ChannelId, ProcessKey, Side, Time},
@@ -252,6 +252,11 @@ impl Pipeline {
     #[must_use]
     pub fn poll_finding(&mut self, now: Time) -> Option<FindingEvent> {
         self.auditor.poll_finding(now)
+    }
+
+    /// Takes what decides, for the interactions from here on.
+    pub fn set_policy(&mut self, policy: Option<Box<dyn Policy>>) {
+        self.auditor.set_policy(policy);
     }
 
     /// Takes what identities are proven by, and who may use other people's.

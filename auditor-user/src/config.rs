@@ -3,6 +3,7 @@
 mod environment;
 mod identity;
 mod kubernetes;
+mod policy;
 mod resources;
 
 use std::{
@@ -19,6 +20,7 @@ pub(crate) use self::{
     environment::{Environment, MetadataService},
     identity::{Identity, KeySource, Spire},
     kubernetes::{Credentials, Kubernetes},
+    policy::Policy,
     resources::Resources,
 };
 
@@ -49,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) environment: Environment,
     /// What calls name, and how sensitive that is.
     pub(crate) resources: Resources,
+    /// What interactions are decided by; nothing unless set.
+    pub(crate) policy: Policy,
 }
 
 /// Folders and sockets of container runtimes.
@@ -129,6 +133,7 @@ impl Default for Config {
             kubernetes: Kubernetes::default(),
             environment: Environment::default(),
             resources: Resources::default(),
+            policy: Policy::default(),
         }
     }
 }

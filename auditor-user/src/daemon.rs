@@ -27,6 +27,7 @@ use crate::{
     identity::{ConfigFile, Identities},
     metrics::{self, Metrics},
     output::Output,
+    policy::Policies,
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
     tls::{FileKey, Knowledge},
     workload::{Cgroups, Containers, Hasher, Lost, Pods, Programs, Spire, Table, Watch, Workflows},
@@ -88,6 +89,7 @@ struct Daemon {
     enrolment: Option<Enrolment>,
     /// None in a replay.
     identities: Option<Identities>,
+    policies: Policies,
     environment: Option<Watcher>,
     data_dir: Option<PathBuf>,
     /// All that happened before was taken: nanoseconds since boot.
@@ -162,6 +164,8 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         options.data_dir.clone(),
         &mut daemon.pipeline,
     )?);
+    daemon.policies = Policies::start(&options.config.policy, options.file.path.clone())?;
+    daemon.set_policy();
     let watcher = Watcher::start(&options.config.environment, guard);
     daemon.environment =
         Some(watcher.context("cannot start the thread that looks at the environment")?);
@@ -288,6 +292,7 @@ impl Daemon {
             coverage: Coverage::default(),
             enrolment: None,
             identities: None,
+            policies: Policies::default(),
             environment: None,
             data_dir: options.data_dir.clone(),
             reached: 0,
@@ -529,6 +534,13 @@ impl Daemon {
         if let Some(identities) = &mut self.identities {
             identities.reload(&mut self.pipeline);
         }
+        if self.policies.reload() {
+            self.set_policy();
+        }
+    }
+
+    fn set_policy(&mut self) {
+        self.pipeline.set_policy(self.policies.policy());
     }
 
     fn take_environment(&mut self) {

@@ -10,6 +10,7 @@ mod host;
 mod identity;
 mod metrics;
 mod output;
+mod policy;
 mod probe;
 mod tls;
 mod workload;

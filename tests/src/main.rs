@@ -24,6 +24,7 @@ mod objects;
 mod oneshot;
 mod openssl;
 mod origin;
+mod policy;
 mod process;
 mod programs;
 mod runc;
@@ -95,7 +96,9 @@ fn main() -> ExitCode {
     let result = match (&arguments.measure, &arguments.auditor) {
         (Some(measurement), Some(auditor)) => measurement.run(&arguments, auditor).map(|()| 0),
         (Some(_), None) => Err(anyhow::anyhow!("a measurement needs --auditor")),
-        (None, _) => run(&arguments).map(|failed| failed + contracts(&arguments)),
+        (None, _) => {
+            run(&arguments).map(|failed| failed + contracts(&arguments) + policy::check(&arguments))
+        }
     };
     match result {
         Ok(0) => ExitCode::SUCCESS,

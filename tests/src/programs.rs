@@ -211,6 +211,11 @@ pub(crate) fn go(name: &str) -> Result<Command> {
     Ok(Command::new(installed("AUDITOR_E2E_GO")?.join(name)))
 }
 
+/// The program that evaluates decisions again.
+pub(crate) fn cedar() -> Result<PathBuf> {
+    Ok(installed("AUDITOR_E2E_CEDAR")?.join("cedar"))
+}
+
 /// A program of SPIRE's, or the client that fetches its tokens.
 pub(crate) fn spire(name: &str) -> Result<PathBuf> {
     Ok(installed("AUDITOR_E2E_SPIRE")?.join(name))

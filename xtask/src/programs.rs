@@ -144,6 +144,20 @@ pub(crate) fn go() -> Result<PathBuf> {
     })
 }
 
+/// A folder with the program that evaluates decisions again.
+pub(crate) fn cedar() -> Result<PathBuf> {
+    let sources = folder("cedar");
+    let version = output(&mut command("go", ["version"]))
+        .context("Go 1.26 or newer is needed to evaluate decisions again")?;
+    let inputs = contents(&sources)?;
+    cache::entry("cedar", &[&inputs, version.as_bytes()], |folder| {
+        println!("building the evaluator of decisions");
+        let mut go = command("go", ["build", "-trimpath", "-o"]);
+        go.arg(folder).arg(".");
+        output(go.env("CGO_ENABLED", "0").current_dir(&sources)).map(drop)
+    })
+}
+
 /// A folder with SPIRE's server and agent, and a client that fetches its tokens.
 pub(crate) fn spire() -> Result<PathBuf> {
     let sources = folder("spire");

@@ -12,6 +12,7 @@ use sha2::Sha256;
 use super::{
     chain::{Basis, Certainty, Chain, Chains},
     content::{Contents, Names},
+    decision::{Decision, Policy, Question},
     environment::{Environment, Rendered},
     event::{AuditEvent, End, PartName, Party, Shown, Witness},
     finding::FindingEvent,
@@ -41,6 +42,7 @@ const SESSION_ID: usize = 16;
 pub struct Auditor {
     settings: Arc<Settings>,
     environment: Option<Arc<Rendered>>,
+    policy: Option<Box<dyn Policy>>,
     sequence: u64,
     hashes: HashMap<String, Arc<str>>,
     hops: Hops,
@@ -58,6 +60,7 @@ impl Auditor {
         Self {
             settings: Arc::new(settings),
             environment: None,
+            policy: None,
             sequence: 0,
             hashes: HashMap::new(),
             hops: Hops::default(),
@@ -78,6 +81,16 @@ impl Auditor {
     /// Takes what is known of the names of things, for the events from here on.
     pub fn set_names(&mut self, names: Arc<Names>) {
         self.contents.set_names(names);
+    }
+
+    /// Takes what decides, for the interactions from here on.
+    pub fn set_policy(&mut self, policy: Option<Box<dyn Policy>>) {
+        self.policy = policy;
+    }
+
+    /// What the policy says of an interaction; `None` where there is none.
+    pub fn decide(&mut self, question: &Question<'_>) -> Option<Arc<Decision>> {
+        self.policy.as_mut()?.decide(question)
     }
 
     /// Takes the issuers whose tokens can be proven.

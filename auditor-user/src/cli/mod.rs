@@ -2,6 +2,7 @@
 
 mod coverage;
 mod doctor;
+mod policy;
 mod run;
 mod who;
 
@@ -26,6 +27,8 @@ enum Command {
     Coverage(coverage::Arguments),
     /// Say who a process, a container, a pod or the sides of an event are, and what that rests on.
     Who(who::Arguments),
+    /// Check, test and explain what interactions are decided by.
+    Policy(policy::Arguments),
     /// Search the file on standard input for TLS stacks: what `run` starts for large files.
     #[command(hide = true)]
     Inspect,
@@ -42,6 +45,7 @@ impl Cli {
             Command::Doctor(arguments) => arguments.execute(),
             Command::Coverage(arguments) => arguments.execute(),
             Command::Who(arguments) => arguments.execute(),
+            Command::Policy(arguments) => arguments.execute(),
             Command::Inspect => Ok(crate::probe::inspect()?),
         }
     }
