@@ -56,9 +56,11 @@ impl PolicySet {
         let uid = |value: &Value| EntityUid::from_json(value.clone()).map_err(|error| form(&error));
         let (principal, action) = (uid(&logged.principal)?, uid(&logged.action)?);
         let resource = uid(&logged.resource)?;
-        let context = Context::from_json_value(logged.context.clone(), None);
+        let context =
+            Context::from_json_value(self.members.copy(&logged.context, &["context"]), None);
         let context = context.map_err(|error| form(&error))?;
-        let entities = Entities::from_json_value(logged.entities.clone(), None);
+        let entities =
+            Entities::from_json_value(self.members.copy_entities(&logged.entities), None);
         let entities = entities.map_err(|error| form(&error))?;
         let slice = self.slices.of_action(action.id().unescaped());
         let slice = slice.ok_or_else(|| BadRequest::Action(action.id().unescaped().to_owned()))?;

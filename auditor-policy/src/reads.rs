@@ -9,6 +9,67 @@ use serde_json::Value;
 /// Deepest expression that is looked into.
 const DEPTH: usize = 128;
 
+/// Which members of principal, resource and context a policy set reads; what it does not read need not be built.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Members(Option<BTreeSet<(String, String)>>);
+
+impl Members {
+    /// Those that any of these policies reads.
+    pub(crate) fn of(policies: &[Attributes]) -> Self {
+        let mut all = BTreeSet::new();
+        for policy in policies {
+            for path in &policy.paths {
+                let mut names = path.split('.');
+                match (names.next(), names.next()) {
+                    (Some(variable), Some(name)) => {
+                        all.insert((variable.to_owned(), name.to_owned()));
+                    }
+                    _ => return Self(None),
+                }
+            }
+        }
+        let is_open = policies.iter().any(|policy| policy.is_open);
+        Self((!is_open).then_some(all))
+    }
+
+    /// A copy of a record, without what is not read of it by way of these variables.
+    pub(crate) fn copy(&self, record: &Value, variables: &[&str]) -> Value {
+        let (Some(all), Value::Object(members)) = (&self.0, record) else {
+            return record.clone();
+        };
+        let is_read = |name: &str| {
+            variables
+                .iter()
+                .any(|variable| all.iter().any(|(of, one)| of == variable && one == name))
+        };
+        let kept = members.iter().filter(|(name, _)| is_read(name));
+        Value::Object(
+            kept.map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
+    }
+
+    /// A copy of entities, each with what is read of it.
+    pub(crate) fn copy_entities(&self, entities: &Value) -> Value {
+        let Value::Array(all) = entities else {
+            return entities.clone();
+        };
+        let copies = all.iter().map(|entity| match entity {
+            Value::Object(parts) => Value::Object(
+                parts
+                    .iter()
+                    .map(|(name, part)| match name.as_str() {
+                        "attrs" => (name.clone(), self.copy(part, &["principal", "resource"])),
+                        _ => (name.clone(), part.clone()),
+                    })
+                    .collect(),
+            ),
+            other => other.clone(),
+        });
+        Value::Array(copies.collect())
+    }
+}
+
 /// The attributes that a policy reads.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attributes {

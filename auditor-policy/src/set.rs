@@ -12,7 +12,7 @@ use crate::{
     SCHEMA,
     actions::Actions,
     error::{Error, Problem, place},
-    reads::Attributes,
+    reads::{Attributes, Members},
     request::{Prepared, Reads, TooLarge},
     slices::Slices,
 };
@@ -39,6 +39,7 @@ pub struct PolicySet {
     pub(crate) policies: Vec<About>,
     pub(crate) slices: Slices,
     pub(crate) reads: Reads,
+    pub(crate) members: Members,
 }
 
 /// A policy.
@@ -119,6 +120,11 @@ impl PolicySet {
             slices: Slices::of(&policies, &actions),
             actions,
             policies,
+            members: if is_whole {
+                Members::of(&read)
+            } else {
+                Members::default()
+            },
             reads: if is_whole {
                 Reads::of(|path| read.iter().any(|one| one.may_read(path)))
             } else {
