@@ -1,5 +1,7 @@
 //! How long a decision takes, with 100 policies: `cargo run --release -p auditor-policy --example speed`.
 
+#![expect(clippy::disallowed_methods, reason = "it measures; stages do not")]
+
 use std::{sync::Arc, time::Instant};
 
 use auditor_core::audit::decision::{Context, Peer, Policy as _, Principal, Question, Thing};

@@ -272,7 +272,7 @@ fn decided(decided: &Decided, lines: &mut Vec<String>) {
 mod tests {
     use std::{fs, sync::Arc};
 
-    use auditor_core::audit::decision::{Policy as _, Principal, Question, Thing};
+    use auditor_core::audit::decision::{Peer, Policy as _, Principal, Question, Thing};
     use auditor_policy::{Decider, STARTER, Source};
 
     use super::*;
@@ -290,6 +290,10 @@ mod tests {
             principal: Principal {
                 assurance: 2,
                 ..Principal::default()
+            },
+            peer: Peer {
+                assurance: 2,
+                ..Peer::default()
             },
             things: vec![Thing {
                 kind: "table".into(),
