@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 /// How much harm a disclosure does, least first.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Fine within the organisation: IP addresses, words of a dictionary by default.
@@ -49,7 +51,10 @@ impl Classes {
     pub(crate) fn id(&mut self, name: &str, level: Level) -> ClassId {
         let found = self.table.iter().position(|class| &*class.name == name);
         let index = found.unwrap_or_else(|| {
-            self.table.push(Class { name: name.into(), level });
+            self.table.push(Class {
+                name: name.into(),
+                level,
+            });
             self.table.len() - 1
         });
         ClassId(u16::try_from(index).unwrap_or(u16::MAX))

@@ -62,9 +62,16 @@ impl Classifier {
         let national = personal("pii.national_id", Level::Restricted);
         let ip = personal("pii.ip_address", Level::Internal);
         let mut keys = KeyTable::default();
-        keys.built_in(&mut classes, settings.secrets, settings.personal, &mut left_out);
+        keys.built_in(
+            &mut classes,
+            settings.secrets,
+            settings.personal,
+            &mut left_out,
+        );
         if let Some(rule) = unknown.first() {
-            return Err(Error::UnknownRule { rule: (*rule).clone() });
+            return Err(Error::UnknownRule {
+                rule: (*rule).clone(),
+            });
         }
         for names in &settings.key_names {
             let id = classes.id(&format!("custom.{}", names.class), names.level);
@@ -74,7 +81,12 @@ impl Classifier {
         for dictionary in &settings.dictionaries {
             let id = classes.id(&format!("custom.{}", dictionary.class), dictionary.level);
             check_words(&dictionary.class, &dictionary.words)?;
-            words.extend(dictionary.words.iter().map(|word| (word.clone(), Meaning::Word(id))));
+            words.extend(
+                dictionary
+                    .words
+                    .iter()
+                    .map(|word| (word.clone(), Meaning::Word(id))),
+            );
         }
         for custom in &settings.patterns {
             let class = format!("custom.{}", custom.class);
@@ -87,11 +99,17 @@ impl Classifier {
             if rule.keywords.is_empty() {
                 ungated.push(number);
             }
-            words.extend(rule.keywords.iter().map(|word| (word.clone(), Meaning::Rule(number))));
+            words.extend(
+                rule.keywords
+                    .iter()
+                    .map(|word| (word.clone(), Meaning::Rule(number))),
+            );
         }
         Ok(Self {
             gate: Gate::new(words)?,
-            has_personal: [email, card, iban, phone, national, ip].iter().any(Option::is_some),
+            has_personal: [email, card, iban, phone, national, ip]
+                .iter()
+                .any(Option::is_some),
             classes,
             rules,
             ungated,
@@ -139,7 +157,11 @@ impl Classifier {
         if text.len() > self.max_input {
             return None;
         }
-        let flat = if is_json { Flat::json(text, &self.keys) } else { Flat::plain_text(text, &self.keys) };
+        let flat = if is_json {
+            Flat::json(text, &self.keys)
+        } else {
+            Flat::plain_text(text, &self.keys)
+        };
         let hits = hits::search(self, &flat);
         (flat.is_complete && hits.is_complete && flat.is_json == is_json).then_some((flat, hits))
     }
@@ -168,7 +190,9 @@ impl Classifier {
 
 fn check_words(class: &str, words: &[String]) -> Result<(), Error> {
     if words.iter().any(String::is_empty) {
-        return Err(Error::EmptyWord { class: class.to_owned() });
+        return Err(Error::EmptyWord {
+            class: class.to_owned(),
+        });
     }
     Ok(())
 }

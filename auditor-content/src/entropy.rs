@@ -11,7 +11,11 @@ pub(crate) fn bits(text: &[u8]) -> f64 {
         let share = f64::from(count) / length;
         -share * share.log2()
     };
-    counts.iter().filter(|count| **count > 0).map(|count| of(*count)).sum()
+    counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| of(*count))
+        .sum()
 }
 
 #[cfg(test)]

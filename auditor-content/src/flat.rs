@@ -7,12 +7,14 @@
 //! put together. Bounded by [`MAX_LEAVES`], [`MAX_NODES`] and [`GROWTH`] times the input.
 
 use crate::{
-    class::ClassId,
     keys::KeyTable,
     walk::{Broken, Event, Walker, unescape_into},
 };
 
 mod expand;
+mod leaf;
+
+pub(crate) use leaf::{Leaf, NONE, Node, Slot, Span};
 
 /// Most strings and numbers that are laid out.
 const MAX_LEAVES: usize = 1 << 18;
@@ -29,74 +31,14 @@ const SHORT_KEY: usize = 6;
 /// Shortest value that may hold anything by itself, in bytes.
 const SHORT_VALUE: usize = 5;
 
-/// No leaf, event or node.
-pub(crate) const NONE: u32 = u32::MAX;
+/// What stands between a key and its value: both are quoted for rules that ask for it.
+const SIGN: &[u8] = b"\"=\"";
 
-/// A span of the buffer.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Span {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-}
-
-impl Span {
-    pub(crate) fn new(start: usize, end: usize) -> Self {
-        let cap = |at| u32::try_from(at).unwrap_or(u32::MAX);
-        Self { start: cap(start), end: cap(end) }
-    }
-
-    pub(crate) fn range(self) -> std::ops::Range<usize> {
-        self.start as usize..self.end as usize
-    }
-
-    fn len(self) -> usize {
-        self.end.saturating_sub(self.start) as usize
-    }
-}
-
-/// How a value hangs on what holds it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Slot {
-    Root,
-    /// The key's span.
-    Member(Span),
-    Element(u32),
-    Json,
-    Base64,
-    Percent,
-    Query,
-}
-
-/// A place that holds leaves.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Node {
-    pub(crate) parent: u32,
-    pub(crate) slot: Slot,
-}
-
-/// A key with its value, a key alone (empty value), or a value alone.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Leaf {
-    /// All that is searched: key, sign, quotes and value.
-    pub(crate) hay: Span,
-    /// The key, if this is its own occurrence and not a repetition before an element.
-    pub(crate) key: Option<Span>,
-    pub(crate) value: Span,
-    /// What holds it, and how it hangs there.
-    pub(crate) parent: u32,
-    pub(crate) slot: Slot,
-    /// The outer document's event that is this value's or holds it; `NONE` in a broken rest.
-    pub(crate) owner: u32,
-    /// The outer document's event that is this leaf's key.
-    pub(crate) key_owner: u32,
-    /// For what came from inside a value: the part of the outermost value that it came from.
-    pub(crate) source: Option<Span>,
-    /// What the key's name says of the value.
-    pub(crate) named: Option<ClassId>,
-    /// Steps inside strings.
-    depth: u8,
-    /// Its whole content is laid out again as other leaves.
-    pub(crate) is_covered: bool,
+/// Whether a key is unlike a name, so that it is searched with its end as the text's end.
+fn needs_own_leaf(key: &[u8]) -> bool {
+    let is_name =
+        |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b' ');
+    key.len() > CONTEXT / 2 || key.len() >= SHORT_KEY && !key.iter().all(is_name)
 }
 
 /// A message, laid out.
@@ -169,8 +111,17 @@ impl Flat {
     }
 
     fn root(&mut self) -> Origin {
-        self.nodes.push(Node { parent: NONE, slot: Slot::Root });
-        Origin { node: 0, depth: 0, owner: NONE, source: None, context: Span::default() }
+        self.nodes.push(Node {
+            parent: NONE,
+            slot: Slot::Root,
+        });
+        Origin {
+            node: 0,
+            depth: 0,
+            owner: NONE,
+            source: None,
+            context: Span::default(),
+        }
     }
 
     fn plain(&mut self, text: &[u8], owner: u32) {
@@ -224,18 +175,24 @@ impl Flat {
                     unescape_into(escaped, &mut self.text);
                     pending = Some((Span::new(start, self.text.len()), ordinal));
                 }
-                event @ (Event::ObjectStart | Event::ArrayStart) => {
+                Event::ObjectStart | Event::ArrayStart => {
                     let slot = Self::slot(&mut frames, pending);
                     let (parent, mut context) = frames
                         .last()
-                        .map_or((origin.node, origin.context), |frame| (frame.node, frame.context));
+                        .map_or((origin.node, origin.context), |frame| {
+                            (frame.node, frame.context)
+                        });
                     if let Some((key, event)) = pending.take() {
                         context = key;
                         self.text.push(b'\n');
                         self.key_alone(key, event, parent, slot, origin);
                     }
                     let is_root = slot == Slot::Root;
-                    let node = if is_root { parent } else { self.node(parent, slot) };
+                    let node = if is_root {
+                        parent
+                    } else {
+                        self.node(parent, slot)
+                    };
                     frames.push(Frame {
                         node,
                         next: 0,
@@ -246,8 +203,24 @@ impl Flat {
                 Event::ObjectEnd | Event::ArrayEnd => {
                     frames.pop();
                 }
-                Event::Text(raw) => self.leaf(raw, true, ordinal, &mut frames, pending.take(), origin, keys),
-                Event::Scalar(raw) => self.leaf(raw, false, ordinal, &mut frames, pending.take(), origin, keys),
+                Event::Text(raw) => self.leaf(
+                    raw,
+                    true,
+                    ordinal,
+                    &mut frames,
+                    pending.take(),
+                    origin,
+                    keys,
+                ),
+                Event::Scalar(raw) => self.leaf(
+                    raw,
+                    false,
+                    ordinal,
+                    &mut frames,
+                    pending.take(),
+                    origin,
+                    keys,
+                ),
             }
         }
         Ok(())
@@ -269,11 +242,18 @@ impl Flat {
             self.push(Leaf {
                 hay: key,
                 key: Some(key),
-                value: Span { start: key.end, end: key.end },
+                value: Span {
+                    start: key.end,
+                    end: key.end,
+                },
                 parent,
                 slot,
                 owner: NONE,
-                key_owner: if origin.depth == 0 { event } else { origin.owner },
+                key_owner: if origin.depth == 0 {
+                    event
+                } else {
+                    origin.owner
+                },
                 source: origin.source,
                 named: None,
                 depth: origin.depth,
@@ -282,7 +262,10 @@ impl Flat {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the walk's state, in one place only")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the walk's state, in one place only"
+    )]
     fn leaf(
         &mut self,
         raw: &[u8],
@@ -304,7 +287,9 @@ impl Flat {
             (Some(frame), None) => Some(frame.context),
             (None, None) => Some(origin.context),
         };
-        let named = context.and_then(|key| keys.class_of(self.text.get(key.range()).unwrap_or_default(), raw, is_text));
+        let named = context.and_then(|key| {
+            keys.class_of(self.text.get(key.range()).unwrap_or_default(), raw, is_text)
+        });
         let is_short = raw.len() < SHORT_VALUE || !is_text && !raw.iter().any(u8::is_ascii_digit);
         let (key_owner, owner) = match (origin.depth, pending) {
             (0, Some((_, event))) => (event, ordinal),
@@ -326,22 +311,30 @@ impl Flat {
                 (self.repeat(name), None)
             }
             (Some(context), None) => (self.repeat(context), None),
+            (_, Some(key)) if needs_own_leaf(self.text.get(key.range()).unwrap_or_default()) => {
+                self.text.push(b'\n');
+                self.key_alone(key, key_owner, parent, slot, origin);
+                (self.repeat(key), None)
+            }
             (_, key) => (key.map_or(self.text.len(), |key| key.start as usize), key),
         };
-        self.text.extend_from_slice(b"=\"");
+        self.text.extend_from_slice(SIGN);
         let value = self.text.len();
         unescape_into(raw, &mut self.text);
         let value = Span::new(value, self.text.len());
         self.text.extend_from_slice(b"\"\n");
         if let Some(frame) = frame
             && let Some(key) = own_key
-            && matches!(self.text.get(key.range()), Some(b"name" | b"key" | b"header"))
+            && matches!(
+                self.text.get(key.range()),
+                Some(b"name" | b"key" | b"header")
+            )
             && value.len() <= CONTEXT
         {
             frame.name = Some(value);
         }
         self.push(Leaf {
-            hay: Span::new(start, value.end as usize + 1),
+            hay: Span::new(start, value.end as usize),
             key,
             value,
             parent,

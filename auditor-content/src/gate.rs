@@ -30,15 +30,23 @@ impl Gate {
     pub(crate) fn new(words: impl IntoIterator<Item = (String, Meaning)>) -> Result<Self, Error> {
         let mut meanings = std::collections::BTreeMap::<String, Vec<Meaning>>::new();
         for (word, meaning) in words {
-            meanings.entry(word.to_ascii_lowercase()).or_default().push(meaning);
+            meanings
+                .entry(word.to_ascii_lowercase())
+                .or_default()
+                .push(meaning);
         }
         let kind = (meanings.len() < FEW).then_some(AhoCorasickKind::DFA);
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .kind(kind)
             .build(meanings.keys())
-            .map_err(|error| Error::Words { reason: error.to_string() })?;
-        Ok(Self { automaton, meanings: meanings.into_values().collect() })
+            .map_err(|error| Error::Words {
+                reason: error.to_string(),
+            })?;
+        Ok(Self {
+            automaton,
+            meanings: meanings.into_values().collect(),
+        })
     }
 
     /// Calls `found` for each word in `text`, overlapping ones too, until it says `false`.

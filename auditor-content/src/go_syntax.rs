@@ -15,7 +15,8 @@ pub(crate) fn adapt(pattern: &str) -> String {
             ('\\', _) => {
                 taken += rest[taken..].chars().next().map_or(0, char::len_utf8);
                 // `\x{..}` and `\p{..}` own their braces.
-                if matches!(&rest[..taken], "\\x" | "\\p" | "\\P") && rest[taken..].starts_with('{') {
+                if matches!(&rest[..taken], "\\x" | "\\p" | "\\P") && rest[taken..].starts_with('{')
+                {
                     taken += rest[taken..].find('}').map_or(0, |end| end + 1);
                 }
                 out.push_str(&rest[..taken]);
@@ -86,8 +87,14 @@ mod tests {
 
     #[test]
     fn braces_and_brackets_keep_their_meaning_in_go() {
-        assert_eq!(adapt(r"^\${(?:\d{2,3}|{\d+})$"), r"^\$\{(?:\d{2,3}|\{\d+})$");
-        assert_eq!(adapt(r"[^[]x[]a][a&&b[:alpha:]]"), r"[^\[]x[\]a][a\&\&b[:alpha:]]");
+        assert_eq!(
+            adapt(r"^\${(?:\d{2,3}|{\d+})$"),
+            r"^\$\{(?:\d{2,3}|\{\d+})$"
+        );
+        assert_eq!(
+            adapt(r"[^[]x[]a][a&&b[:alpha:]]"),
+            r"[^\[]x[\]a][a\&\&b[:alpha:]]"
+        );
         assert_eq!(adapt(r"\x{41}{{x}}"), r"\x{41}\{\{x}}");
     }
 }

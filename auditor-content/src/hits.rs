@@ -25,6 +25,11 @@ const EFFORT_LEAST: usize = 1 << 20;
 /// Bytes that one try of an expression counts at least.
 const TRY: usize = 48;
 
+/// The rule that finds what has no rule of its own.
+const GENERIC: &str = "generic-api-key";
+/// Findings that a generic one is compared with.
+const BETTER: usize = 64;
+
 /// One value that belongs to a class.
 #[derive(Clone, Debug)]
 pub(crate) struct Hit<'c> {
@@ -62,8 +67,15 @@ pub(crate) fn search<'c>(classifier: &'c Classifier, flat: &Flat) -> Hits<'c> {
         flat,
         windows: vec![0..0; classifier.rules.len()],
         touched: Vec::new(),
-        effort: flat.text.len().saturating_mul(EFFORT).saturating_add(EFFORT_LEAST),
-        hits: Hits { list: Vec::new(), is_complete: true },
+        effort: flat
+            .text
+            .len()
+            .saturating_mul(EFFORT)
+            .saturating_add(EFFORT_LEAST),
+        hits: Hits {
+            list: Vec::new(),
+            is_complete: true,
+        },
     };
     for (index, leaf) in flat.leaves.iter().enumerate() {
         if !search.hits.is_complete {
@@ -76,6 +88,34 @@ pub(crate) fn search<'c>(classifier: &'c Classifier, flat: &Flat) -> Hits<'c> {
 
 impl<'c> Search<'c, '_> {
     fn leaf(&mut self, index: usize, leaf: &Leaf) {
+        let before = self.hits.list.len();
+        self.rules(index, leaf);
+        self.drop_generic(before);
+    }
+
+    /// As gitleaks does, takes back what its generic rule found where another rule knows better.
+    fn drop_generic(&mut self, before: usize) {
+        let new = self.hits.list.get(before..).unwrap_or_default();
+        if new.len() < 2 || !new.iter().any(|hit| hit.rule == GENERIC) {
+            return;
+        }
+        let better: Vec<_> = new
+            .iter()
+            .filter(|hit| hit.rule != GENERIC)
+            .map(|hit| hit.span.clone())
+            .take(BETTER)
+            .collect();
+        let mut new = self.hits.list.split_off(before);
+        new.retain(|hit| {
+            let is_doubled = better
+                .iter()
+                .any(|span| span.start <= hit.span.start && hit.span.end <= span.end);
+            hit.rule != GENERIC || !is_doubled
+        });
+        self.hits.list.append(&mut new);
+    }
+
+    fn rules(&mut self, index: usize, leaf: &Leaf) {
         if let Some(class) = leaf.named {
             self.add(index, class, "key-name", leaf, leaf.value.range());
         }
@@ -87,24 +127,42 @@ impl<'c> Search<'c, '_> {
         };
         let base = hay.start as usize;
         let flat = self.flat;
-        let Some(text) = flat.text.get(hay.range()) else { return };
+        let Some(text) = flat.text.get(hay.range()) else {
+            return;
+        };
         let classifier = self.classifier;
         classifier.gate.each(text, |meaning, span| {
             match meaning {
                 Meaning::Rule(number) => self.keyword(*number, index, leaf, text, base, span),
                 Meaning::Word(class) => {
-                    let is_letter = |at: Option<&u8>| at.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80);
+                    let is_letter = |at: Option<&u8>| {
+                        at.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80)
+                    };
                     let before = span.start.checked_sub(1).and_then(|at| text.get(at));
                     if !is_letter(before) && !is_letter(text.get(span.end)) {
-                        self.add(index, *class, "dictionary", leaf, base + span.start..base + span.end);
+                        self.add(
+                            index,
+                            *class,
+                            "dictionary",
+                            leaf,
+                            base + span.start..base + span.end,
+                        );
                     }
                 }
             }
             self.hits.is_complete
         });
         for number in std::mem::take(&mut self.touched) {
-            let Some(window) = self.windows.get_mut(usize::from(number)).map(std::mem::take) else { continue };
-            let Some(rule) = classifier.rules.get(usize::from(number)) else { continue };
+            let Some(window) = self
+                .windows
+                .get_mut(usize::from(number))
+                .map(std::mem::take)
+            else {
+                continue;
+            };
+            let Some(rule) = classifier.rules.get(usize::from(number)) else {
+                continue;
+            };
             if rule.pattern.place != Place::First {
                 self.run(rule, index, leaf, text, base, window);
             }
@@ -117,16 +175,34 @@ impl<'c> Search<'c, '_> {
         if classifier.has_personal {
             personal::scan(text, |kind, span| {
                 if let Some(class) = classifier.personal_class(kind) {
-                    self.add(index, class, kind.rule(), leaf, base + span.start..base + span.end);
+                    self.add(
+                        index,
+                        class,
+                        kind.rule(),
+                        leaf,
+                        base + span.start..base + span.end,
+                    );
                 }
             });
         }
     }
 
-    fn keyword(&mut self, number: u16, index: usize, leaf: &Leaf, text: &[u8], base: usize, span: Range<usize>) {
+    fn keyword(
+        &mut self,
+        number: u16,
+        index: usize,
+        leaf: &Leaf,
+        text: &[u8],
+        base: usize,
+        span: Range<usize>,
+    ) {
         let classifier = self.classifier;
-        let Some(rule) = classifier.rules.get(usize::from(number)) else { return };
-        let Some(window) = self.windows.get(usize::from(number)).cloned() else { return };
+        let Some(rule) = classifier.rules.get(usize::from(number)) else {
+            return;
+        };
+        let Some(window) = self.windows.get(usize::from(number)).cloned() else {
+            return;
+        };
         let pattern = &rule.pattern;
         if !pattern.may_hold(text, span.end) {
             return;
@@ -160,9 +236,21 @@ impl<'c> Search<'c, '_> {
     }
 
     /// Tries `rule` at the start of `window`; returns where a match ended.
-    fn first(&mut self, rule: &'c Rule, index: usize, leaf: &Leaf, text: &[u8], base: usize, window: Range<usize>) -> usize {
+    fn first(
+        &mut self,
+        rule: &'c Rule,
+        index: usize,
+        leaf: &Leaf,
+        text: &[u8],
+        base: usize,
+        window: Range<usize>,
+    ) -> usize {
         let mut reached = 0;
-        self.spend(if rule.pattern.is_far { window.len() } else { TRY });
+        self.spend(if rule.pattern.is_far {
+            window.len()
+        } else {
+            TRY
+        });
         rule.pattern.first(text, window, |whole, value| {
             reached = whole.end;
             self.judge(rule, index, leaf, text, base, whole, value);
@@ -172,7 +260,15 @@ impl<'c> Search<'c, '_> {
         reached
     }
 
-    fn run(&mut self, rule: &'c Rule, index: usize, leaf: &Leaf, text: &[u8], base: usize, window: Range<usize>) {
+    fn run(
+        &mut self,
+        rule: &'c Rule,
+        index: usize,
+        leaf: &Leaf,
+        text: &[u8],
+        base: usize,
+        window: Range<usize>,
+    ) {
         self.spend(window.len().max(TRY));
         rule.pattern.each(text, window, |whole, value| {
             self.judge(rule, index, leaf, text, base, whole, value);
@@ -180,22 +276,56 @@ impl<'c> Search<'c, '_> {
         });
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one match with all that its judgement needs")]
-    fn judge(&mut self, rule: &'c Rule, index: usize, leaf: &Leaf, text: &[u8], base: usize, whole: Range<usize>, value: Range<usize>) {
-        let (Some(matched), Some(found)) = (text.get(whole.clone()), text.get(value.clone())) else { return };
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one match with all that its judgement needs"
+    )]
+    fn judge(
+        &mut self,
+        rule: &'c Rule,
+        index: usize,
+        leaf: &Leaf,
+        text: &[u8],
+        base: usize,
+        whole: Range<usize>,
+        value: Range<usize>,
+    ) {
+        let (Some(matched), Some(found)) = (text.get(whole.clone()), text.get(value.clone()))
+        else {
+            return;
+        };
         let line = || {
-            let start = text.get(..whole.start).and_then(|before| memchr::memrchr(b'\n', before));
-            let end = text.get(whole.end..).and_then(|after| memchr::memchr(b'\n', after));
+            let start = text
+                .get(..whole.start)
+                .and_then(|before| memchr::memrchr(b'\n', before));
+            let end = text
+                .get(whole.end..)
+                .and_then(|after| memchr::memchr(b'\n', after));
             start.map_or(0, |at| at + 1)..end.map_or(text.len(), |at| whole.end + at)
         };
         let is_built_in = !rule.is_custom;
-        if is_built_in && self.classifier.global_allow.allows_value(found) || !rule.holds(text, matched, found, line) {
+        if is_built_in && self.classifier.global_allow.allows_value(found)
+            || !rule.holds(text, matched, found, line)
+        {
             return;
         }
-        self.add(index, rule.class, &rule.id, leaf, base + value.start..base + value.end);
+        self.add(
+            index,
+            rule.class,
+            &rule.id,
+            leaf,
+            base + value.start..base + value.end,
+        );
     }
 
-    fn add(&mut self, index: usize, class: ClassId, rule: &'c str, leaf: &Leaf, span: Range<usize>) {
+    fn add(
+        &mut self,
+        index: usize,
+        class: ClassId,
+        rule: &'c str,
+        leaf: &Leaf,
+        span: Range<usize>,
+    ) {
         let value = leaf.value.range();
         let key = leaf.key.map(|key| key.range());
         let touches = |range: &Range<usize>| span.start < range.end && range.start < span.end;
@@ -209,7 +339,13 @@ impl<'c> Search<'c, '_> {
                 self.hits.is_complete = false;
                 return;
             }
-            self.hits.list.push(Hit { leaf: index, class, rule, in_key, span: span.clone() });
+            self.hits.list.push(Hit {
+                leaf: index,
+                class,
+                rule,
+                in_key,
+                span: span.clone(),
+            });
         }
     }
 

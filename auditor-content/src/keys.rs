@@ -15,25 +15,108 @@ use crate::{
 const LONGEST: usize = 48;
 
 const SECRET: &[&str] = &[
-    "password", "passwd", "passphrase", "pwd", "secret", "clientsecret", "apikey", "xapikey", "apisecret",
-    "apitoken", "accesstoken", "refreshtoken", "idtoken", "authtoken", "bearertoken", "sessiontoken", "privatekey",
-    "secretkey", "secretaccesskey", "awssecretaccesskey", "authorization", "proxyauthorization", "setcookie",
-    "connectionstring", "dbpassword", "userpassword", "encryptionkey", "signingkey", "cvv", "cvc",
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "clientsecret",
+    "apikey",
+    "xapikey",
+    "apisecret",
+    "apitoken",
+    "accesstoken",
+    "refreshtoken",
+    "idtoken",
+    "authtoken",
+    "bearertoken",
+    "sessiontoken",
+    "privatekey",
+    "secretkey",
+    "secretaccesskey",
+    "awssecretaccesskey",
+    "authorization",
+    "proxyauthorization",
+    "setcookie",
+    "connectionstring",
+    "dbpassword",
+    "userpassword",
+    "encryptionkey",
+    "signingkey",
+    "cvv",
+    "cvc",
 ];
-const BIRTH: &[&str] = &["dateofbirth", "birthdate", "birthday", "dob", "birthdt", "bornon"];
+const BIRTH: &[&str] = &[
+    "dateofbirth",
+    "birthdate",
+    "birthday",
+    "dob",
+    "birthdt",
+    "bornon",
+];
 const NAME: &[&str] = &[
-    "firstname", "lastname", "fullname", "middlename", "surname", "givenname", "familyname", "maidenname",
-    "personname", "patientname", "customername", "employeename", "cardholder", "cardholdername", "accountholder",
+    "firstname",
+    "lastname",
+    "fullname",
+    "middlename",
+    "surname",
+    "givenname",
+    "familyname",
+    "maidenname",
+    "personname",
+    "patientname",
+    "customername",
+    "employeename",
+    "cardholder",
+    "cardholdername",
+    "accountholder",
 ];
 const ADDRESS: &[&str] = &[
-    "address", "streetaddress", "street", "homeaddress", "postaladdress", "mailingaddress", "billingaddress",
-    "shippingaddress", "addressline1", "addressline2", "zipcode", "postalcode", "postcode",
+    "address",
+    "streetaddress",
+    "street",
+    "homeaddress",
+    "postaladdress",
+    "mailingaddress",
+    "billingaddress",
+    "shippingaddress",
+    "addressline1",
+    "addressline2",
+    "zipcode",
+    "postalcode",
+    "postcode",
 ];
-const PHONE: &[&str] = &["phone", "phonenumber", "mobile", "mobilenumber", "telephone", "cellphone", "homephone"];
+const PHONE: &[&str] = &[
+    "phone",
+    "phonenumber",
+    "mobile",
+    "mobilenumber",
+    "telephone",
+    "cellphone",
+    "homephone",
+];
 const NATIONAL: &[&str] = &[
-    "ssn", "socialsecuritynumber", "socialsecurity", "nationalid", "nationalinsurancenumber", "nino", "nhsnumber",
-    "passport", "passportnumber", "taxid", "taxnumber", "steuerid", "codicefiscale", "bsn", "aadhaar", "aadhaarnumber",
-    "cpf", "dni", "driverslicense", "driverlicense", "licensenumber",
+    "ssn",
+    "socialsecuritynumber",
+    "socialsecurity",
+    "nationalid",
+    "nationalinsurancenumber",
+    "nino",
+    "nhsnumber",
+    "passport",
+    "passportnumber",
+    "taxid",
+    "taxnumber",
+    "steuerid",
+    "codicefiscale",
+    "bsn",
+    "aadhaar",
+    "aadhaarnumber",
+    "cpf",
+    "dni",
+    "driverslicense",
+    "driverlicense",
+    "licensenumber",
 ];
 
 /// Key names and their classes.
@@ -44,7 +127,13 @@ pub(crate) struct KeyTable {
 
 impl KeyTable {
     /// Adds the built-in names; `left_out` tells classes that are not wanted.
-    pub(crate) fn built_in(&mut self, classes: &mut Classes, secrets: bool, personal: bool, left_out: &mut dyn FnMut(&str) -> bool) {
+    pub(crate) fn built_in(
+        &mut self,
+        classes: &mut Classes,
+        secrets: bool,
+        personal: bool,
+        left_out: &mut dyn FnMut(&str) -> bool,
+    ) {
         let lists = [
             (secrets, "secret.by_key_name", Level::Restricted, SECRET),
             (personal, "pii.date_of_birth", Level::Confidential, BIRTH),
@@ -56,7 +145,8 @@ impl KeyTable {
         for (wanted, class, level, names) in lists {
             if !left_out(class) && wanted {
                 let id = classes.id(class, level);
-                self.table.extend(names.iter().map(|name| (name.as_bytes().to_vec(), id)));
+                self.table
+                    .extend(names.iter().map(|name| (name.as_bytes().to_vec(), id)));
             }
         }
     }
@@ -66,7 +156,9 @@ impl KeyTable {
         for key in &names.keys {
             let name: Vec<u8> = letters(key.as_bytes()).collect();
             if name.is_empty() {
-                return Err(Error::EmptyWord { class: names.class.clone() });
+                return Err(Error::EmptyWord {
+                    class: names.class.clone(),
+                });
             }
             self.table.insert(name, id);
         }
@@ -75,7 +167,8 @@ impl KeyTable {
 
     /// The class of a value under `key`.
     pub(crate) fn class_of(&self, key: &[u8], value: &[u8], is_text: bool) -> Option<ClassId> {
-        let says_nothing = value.is_empty() || !is_text && matches!(value, b"true" | b"false" | b"null");
+        let says_nothing =
+            value.is_empty() || !is_text && matches!(value, b"true" | b"false" | b"null");
         if says_nothing || key.is_empty() || key.len() > 2 * LONGEST {
             return None;
         }
@@ -103,7 +196,13 @@ mod tests {
         let mut classes = Classes::default();
         let mut keys = KeyTable::default();
         keys.built_in(&mut classes, true, true, &mut |_| false);
-        let name = |key: &str| Some(&*classes.get(keys.class_of(key.as_bytes(), b"x", true)?)?.name);
+        let name = |key: &str| {
+            Some(
+                &*classes
+                    .get(keys.class_of(key.as_bytes(), b"x", true)?)?
+                    .name,
+            )
+        };
         assert_eq!(name("Date-Of_Birth"), Some("pii.date_of_birth"));
         assert_eq!(name("X-Api-Key"), Some("secret.by_key_name"));
         assert_eq!(name("max_tokens"), None);

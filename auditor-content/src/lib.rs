@@ -12,6 +12,7 @@ mod class;
 mod classifier;
 mod entropy;
 mod flat;
+mod fuzz;
 mod gate;
 mod go_syntax;
 mod hits;
@@ -27,6 +28,7 @@ mod walk;
 
 pub use class::{Class, Level};
 pub use classifier::Classifier;
+pub use fuzz::fuzz_content;
 pub use policy::{Action, PathRule, Policy};
 pub use redact::Redactor;
 pub use report::{Finding, MAX_FINDINGS, Report};

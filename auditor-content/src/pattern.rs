@@ -43,7 +43,7 @@ pub(crate) enum Place {
 pub(crate) struct Pattern {
     source: String,
     compiled: OnceLock<Option<Regex>>,
-    /// Bytes that a match may begin before, and end after, a keyword that it holds.
+    /// Bytes that a match may begin before, and end after, its keyword.
     pub(crate) before: usize,
     pub(crate) after: usize,
     pub(crate) place: Place,
@@ -56,23 +56,37 @@ pub(crate) struct Pattern {
 impl Pattern {
     /// Reads `source`, not yet compiling it; the text of the error is the parser's.
     pub(crate) fn new(source: String, group: usize, keywords: &[String]) -> Result<Self, String> {
-        let hir = syntax::parse_with(&source, &syntax_config()).map_err(|error| error.to_string())?;
+        let hir =
+            syntax::parse_with(&source, &syntax_config()).map_err(|error| error.to_string())?;
         let most = hir.properties().maximum_len();
         let place = if begins_with(&hir, keywords) {
             Place::First
-        } else if source.contains(ASSIGNMENT) {
+        } else if is_assigned(&source, keywords) {
             Place::Assigned
         } else {
             Place::Anywhere
         };
+        // Some keywords stand near a match, not in it.
+        let plain = source.replace('\\', "").to_ascii_lowercase();
+        let is_held = keywords
+            .iter()
+            .all(|keyword| plain.contains(keyword.as_str()));
         let far = if place == Place::Assigned { VALUE } else { FAR };
         Ok(Self {
             is_far: most.is_none() && (source.contains(r"[\s\S") || source.contains("(?s:.)")),
             place,
             source,
             compiled: OnceLock::new(),
-            before: most.unwrap_or(BEFORE).min(BEFORE),
-            after: most.unwrap_or(far).min(far),
+            before: if is_held {
+                most.unwrap_or(BEFORE).min(BEFORE)
+            } else {
+                FAR
+            },
+            after: if is_held {
+                most.unwrap_or(far).min(far)
+            } else {
+                FAR
+            },
             group,
         })
     }
@@ -85,25 +99,38 @@ impl Pattern {
     }
 
     fn regex(&self) -> Option<&Regex> {
-        self.compiled.get_or_init(|| build(&self.source).ok()).as_ref()
+        self.compiled
+            .get_or_init(|| build(&self.source).ok())
+            .as_ref()
     }
 
     /// Whether it matches somewhere in `text`.
     pub(crate) fn is_match(&self, text: &[u8]) -> bool {
-        self.regex().is_some_and(|regex| regex.is_match(Input::new(text)))
+        self.regex()
+            .is_some_and(|regex| regex.is_match(Input::new(text)))
     }
 
     /// Whether a match can hold the keyword that ends at `end` of `text`, at a glance.
     pub(crate) fn may_hold(&self, text: &[u8], end: usize) -> bool {
         self.place != Place::Assigned || {
             let rest = text.get(end..).unwrap_or_default();
-            let sign = rest.iter().take(SIGN).find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 11 | 12 | b'.' | b'-' | b'_' | b'\'' | b'"') && !byte.is_ascii_alphanumeric());
+            let sign = rest.iter().take(SIGN).find(|byte| {
+                !matches!(
+                    byte,
+                    b' ' | b'\t' | b'\n' | b'\r' | 11 | 12 | b'.' | b'-' | b'_' | b'\'' | b'"'
+                ) && !byte.is_ascii_alphanumeric()
+            });
             matches!(sign, Some(b'=' | b'>' | b':' | b'|' | b'?' | b','))
         }
     }
 
     /// Like [`each`](Self::each), for the one match that begins at the start of `window`.
-    pub(crate) fn first(&self, text: &[u8], window: Range<usize>, found: impl FnMut(Range<usize>, Range<usize>) -> bool) {
+    pub(crate) fn first(
+        &self,
+        text: &[u8],
+        window: Range<usize>,
+        found: impl FnMut(Range<usize>, Range<usize>) -> bool,
+    ) {
         self.search(text, window, Anchored::Yes, found);
     }
 
@@ -129,7 +156,10 @@ impl Pattern {
         let (mut at, end) = (window.start, window.end.min(text.len()));
         let mut captures = None;
         while at < end {
-            let Some(whole) = regex.search(&Input::new(text).range(at..end).anchored(anchored)) else { return };
+            let Some(whole) = regex.search(&Input::new(text).range(at..end).anchored(anchored))
+            else {
+                return;
+            };
             let mut value = whole.range();
             if regex.captures_len() > 1 {
                 let captures = captures.get_or_insert_with(|| regex.create_captures());
@@ -160,8 +190,20 @@ fn begins_with(hir: &Hir, keywords: &[String]) -> bool {
         !literals.is_empty()
             && literals.iter().all(|literal| {
                 let literal = literal.as_bytes().to_ascii_lowercase();
-                keywords.iter().any(|keyword| literal.starts_with(keyword.as_bytes()))
+                keywords
+                    .iter()
+                    .any(|keyword| literal.starts_with(keyword.as_bytes()))
             })
+    })
+}
+
+/// Whether `source` is a name that holds each keyword, a sign of assignment, and a value.
+fn is_assigned(source: &str, keywords: &[String]) -> bool {
+    source.split_once(ASSIGNMENT).is_some_and(|(name, _)| {
+        let name = name.to_ascii_lowercase();
+        keywords
+            .iter()
+            .all(|keyword| name.contains(keyword.as_str()))
     })
 }
 
@@ -186,7 +228,11 @@ fn build(source: &str) -> Result<Regex, String> {
 mod tests {
     use super::*;
 
-    fn all(pattern: &Pattern, text: &[u8], window: Range<usize>) -> Vec<(Range<usize>, Range<usize>)> {
+    fn all(
+        pattern: &Pattern,
+        text: &[u8],
+        window: Range<usize>,
+    ) -> Vec<(Range<usize>, Range<usize>)> {
         let mut spans = Vec::new();
         pattern.each(text, window, |whole, value| {
             spans.push((whole, value));
@@ -198,14 +244,21 @@ mod tests {
     #[test]
     fn a_windows_border_is_no_border_of_the_text() {
         let pattern = Pattern::new(r"\bab(c)(?:\s|$)".into(), 0, &[]).unwrap();
-        assert_eq!(all(&pattern, b"abc abc", 0..7), [(0..4, 2..3), (4..7, 6..7)]);
+        assert_eq!(
+            all(&pattern, b"abc abc", 0..7),
+            [(0..4, 2..3), (4..7, 6..7)]
+        );
         assert_eq!(all(&pattern, b"abcd", 0..3), []);
         assert_eq!(all(&pattern, b"xabc", 1..4), []);
     }
 
     #[test]
     fn the_place_of_the_keyword_is_told() {
-        let place = |regex: &str, keyword: &str| Pattern::new(regex.into(), 0, &[keyword.into()]).unwrap().place;
+        let place = |regex: &str, keyword: &str| {
+            Pattern::new(regex.into(), 0, &[keyword.into()])
+                .unwrap()
+                .place
+        };
         assert_eq!(place(r"\b(ghp_[a-z]{36})", "ghp_"), Place::First);
         assert_eq!(place(r"(?i)\b(ghp_[a-z]{36})", "ghp_"), Place::First);
         assert_eq!(place(r"[a-z]ghp_", "ghp_"), Place::Anywhere);

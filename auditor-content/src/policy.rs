@@ -21,13 +21,39 @@ pub enum Action {
 
 /// Members that the protocol writes and that name no one; `*` stands for one step.
 const STRUCTURE: &[&str] = &[
-    "/jsonrpc", "/id", "/method", "/error/code", "/params/name", "/params/protocolVersion", "/params/clientInfo/*",
-    "/params/_meta/progressToken", "/params/requestId", "/params/progress", "/params/total", "/params/level",
-    "/params/cursor", "/params/ref/type", "/params/argument/name", "/result/protocolVersion", "/result/serverInfo/*",
-    "/result/capabilities/**", "/params/capabilities/**", "/result/isError", "/result/content/*/type",
-    "/result/content/*/mimeType", "/result/contents/*/mimeType", "/result/tools/*/name", "/result/prompts/*/name",
-    "/result/resources/*/mimeType", "/result/messages/*/role", "/result/messages/*/content/type", "/result/role",
-    "/result/stopReason", "/result/model", "/params/messages/*/role", "/params/messages/*/content/type",
+    "/jsonrpc",
+    "/id",
+    "/method",
+    "/error/code",
+    "/params/name",
+    "/params/protocolVersion",
+    "/params/clientInfo/*",
+    "/params/_meta/progressToken",
+    "/params/requestId",
+    "/params/progress",
+    "/params/total",
+    "/params/level",
+    "/params/cursor",
+    "/params/ref/type",
+    "/params/argument/name",
+    "/result/protocolVersion",
+    "/result/serverInfo/*",
+    "/result/capabilities/**",
+    "/params/capabilities/**",
+    "/result/isError",
+    "/result/content/*/type",
+    "/result/content/*/mimeType",
+    "/result/contents/*/mimeType",
+    "/result/tools/*/name",
+    "/result/prompts/*/name",
+    "/result/resources/*/mimeType",
+    "/result/messages/*/role",
+    "/result/messages/*/content/type",
+    "/result/role",
+    "/result/stopReason",
+    "/result/model",
+    "/params/messages/*/role",
+    "/params/messages/*/content/type",
 ];
 
 /// An action for the values at places of one shape.
@@ -55,7 +81,10 @@ impl PathRule {
             "**" => Step::Rest,
             name => Step::Name(name.replace("~1", "/").replace("~0", "~")),
         };
-        Self { steps: pattern.split('/').skip(1).map(step).collect(), action }
+        Self {
+            steps: pattern.split('/').skip(1).map(step).collect(),
+            action,
+        }
     }
 
     fn fits(&self, path: &[PathStep]) -> bool {
@@ -63,7 +92,11 @@ impl PathRule {
             Some((Step::Rest, before)) => (before, true),
             _ => (self.steps.as_slice(), false),
         };
-        let is_long_enough = if is_open { path.len() > steps.len() } else { path.len() == steps.len() };
+        let is_long_enough = if is_open {
+            path.len() > steps.len()
+        } else {
+            path.len() == steps.len()
+        };
         is_long_enough
             && steps.iter().zip(path).all(|(step, at)| match (step, at) {
                 (Step::Name(name), PathStep::Key(key)) => name.as_bytes() == key.as_slice(),
@@ -95,21 +128,34 @@ pub struct Policy {
 impl Default for Policy {
     /// Keeps the protocol's own members, hashes the rest.
     fn default() -> Self {
-        let one = STRUCTURE.iter().map(|pattern| PathRule::new(pattern, Action::Keep));
+        let one = STRUCTURE
+            .iter()
+            .map(|pattern| PathRule::new(pattern, Action::Keep));
         // The same members of each message of a batch.
-        let batch = STRUCTURE.iter().map(|pattern| PathRule::new(&format!("/*{pattern}"), Action::Keep));
-        Self { default: Action::Hash, rules: one.chain(batch).collect() }
+        let batch = STRUCTURE
+            .iter()
+            .map(|pattern| PathRule::new(&format!("/*{pattern}"), Action::Keep));
+        Self {
+            default: Action::Hash,
+            rules: one.chain(batch).collect(),
+        }
     }
 }
 
 impl Policy {
     /// Keeps all values that belong to no class.
     pub fn keep_all() -> Self {
-        Self { default: Action::Keep, rules: Vec::new() }
+        Self {
+            default: Action::Keep,
+            rules: Vec::new(),
+        }
     }
 
     pub(crate) fn action(&self, path: &[PathStep]) -> Action {
-        self.rules.iter().find(|rule| rule.fits(path)).map_or(self.default, |rule| rule.action)
+        self.rules
+            .iter()
+            .find(|rule| rule.fits(path))
+            .map_or(self.default, |rule| rule.action)
     }
 }
 
@@ -118,7 +164,10 @@ mod tests {
     use super::*;
 
     fn fits(pattern: &str, path: &[&str]) -> bool {
-        let step = |step: &&str| step.parse().map_or_else(|_| PathStep::Key(step.as_bytes().to_vec()), PathStep::Index);
+        let step = |step: &&str| {
+            step.parse()
+                .map_or_else(|_| PathStep::Key(step.as_bytes().to_vec()), PathStep::Index)
+        };
         PathRule::new(pattern, Action::Keep).fits(&path.iter().map(step).collect::<Vec<_>>())
     }
 

@@ -25,20 +25,27 @@ use crate::{
 /// across a change of keys nothing can be compared, which is what the change is for.
 #[derive(Clone)]
 pub struct Redactor {
-    key: [u8; 32],
+    /// Keyed already, to be cloned for each value.
+    keyed: Option<Hmac<Sha256>>,
     policy: Policy,
 }
 
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Redactor").field("policy", &self.policy).finish_non_exhaustive()
+        formatter
+            .debug_struct("Redactor")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 
 impl Redactor {
     /// Redacts under `key`, which is to be secret and to be changed from time to time.
     pub fn new(key: [u8; 32], policy: Policy) -> Self {
-        Self { key, policy }
+        Self {
+            keyed: Hmac::new_from_slice(&key).ok(),
+            policy,
+        }
     }
 
     /// Names the key: 8 hex digits that do not tell it.
@@ -56,7 +63,11 @@ impl Redactor {
         let level = |id: ClassId| classifier.class(id).map(|class| class.level);
         for hit in &hits.list {
             let leaf = flat.leaves.get(hit.leaf)?;
-            let event = if hit.in_key { leaf.key_owner } else { leaf.owner };
+            let event = if hit.in_key {
+                leaf.key_owner
+            } else {
+                leaf.owner
+            };
             if event == NONE {
                 return None;
             }
@@ -66,7 +77,14 @@ impl Redactor {
             }
         }
         drop((flat, hits));
-        let mut writer = Writer { redactor: self, classifier, out: Vec::with_capacity(body.len()), open: Vec::new(), path: Vec::new(), held: None };
+        let mut writer = Writer {
+            redactor: self,
+            classifier,
+            out: Vec::with_capacity(body.len()),
+            open: Vec::new(),
+            path: Vec::new(),
+            held: None,
+        };
         for (ordinal, event) in (0_u32..).zip(Walker::new(body)) {
             writer.event(event.ok()?, verdicts.get(&ordinal).copied())?;
         }
@@ -81,14 +99,20 @@ impl Redactor {
         };
         let mut spans: Vec<(usize, usize, ClassId)> = Vec::with_capacity(hits.list.len());
         for hit in &hits.list {
-            let Some(leaf) = flat.leaves.get(hit.leaf) else { continue };
+            let Some(leaf) = flat.leaves.get(hit.leaf) else {
+                continue;
+            };
             let (start, end) = match leaf.source {
                 Some(source) => (source.start as usize, source.end as usize),
                 None => (hit.span.start, hit.span.end.min(text.len())),
             };
             let class = classifier.class(hit.class);
             let is_secret = class.is_some_and(|class| class.name.starts_with("secret."));
-            let (start, end) = if is_secret { widen(text.as_bytes(), start, end) } else { (start, end) };
+            let (start, end) = if is_secret {
+                widen(text.as_bytes(), start, end)
+            } else {
+                (start, end)
+            };
             spans.push((floor(text, start), ceiling(text, end), hit.class));
         }
         spans.sort_by_key(|(start, end, _)| (*start, std::cmp::Reverse(*end)));
@@ -99,7 +123,9 @@ impl Redactor {
             while let Some((_, further, _)) = spans.next_if(|(next, _, _)| *next < end) {
                 end = end.max(further);
             }
-            let name = classifier.class(class).map_or("unknown", |class| &class.name);
+            let name = classifier
+                .class(class)
+                .map_or("unknown", |class| &class.name);
             let value = text.get(start..end).unwrap_or_default();
             out.push_str(text.get(at..start).unwrap_or_default());
             out.push_str(&format!("[{name}:{}]", self.fingerprint(value.as_bytes())));
@@ -112,7 +138,7 @@ impl Redactor {
     fn fingerprint(&self, value: &[u8]) -> String {
         use std::fmt::Write as _;
         let mut text = String::with_capacity(16);
-        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) {
+        if let Some(mut mac) = self.keyed.clone() {
             mac.update(value);
             for byte in mac.finalize().into_bytes().iter().take(8) {
                 // Writing to a string cannot fail.
@@ -126,9 +152,16 @@ impl Redactor {
 /// A secret goes on as far as the word does: a rule may end before it.
 fn widen(text: &[u8], start: usize, end: usize) -> (usize, usize) {
     let before = text.get(..start).unwrap_or_default();
-    let back = before.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+')).count();
+    let back = before
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+'))
+        .count();
     let after = text.get(end..).unwrap_or_default();
-    let ahead = after.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-+/=.~%".contains(byte)).count();
+    let ahead = after
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || b"_-+/=.~%".contains(byte))
+        .count();
     (start - back, end + ahead)
 }
 
@@ -181,7 +214,11 @@ impl Writer<'_> {
                 self.begin()?;
                 let is_object = event == Event::ObjectStart;
                 self.out.push(if is_object { b'{' } else { b'[' });
-                self.open.push(Open { is_object, read: 0, is_empty: true });
+                self.open.push(Open {
+                    is_object,
+                    read: 0,
+                    is_empty: true,
+                });
             }
             Event::ObjectEnd | Event::ArrayEnd => {
                 let open = self.open.pop()?;
@@ -200,7 +237,9 @@ impl Writer<'_> {
 
     /// Writes a comma and key as needed, and steps into the value.
     fn begin(&mut self) -> Option<()> {
-        let Some(open) = self.open.last_mut() else { return Some(()) };
+        let Some(open) = self.open.last_mut() else {
+            return Some(());
+        };
         if !std::mem::take(&mut open.is_empty) {
             self.out.push(b',');
         }
@@ -232,7 +271,11 @@ impl Writer<'_> {
     }
 
     fn leaf(&mut self, value: &[u8], kind: &str, class: Option<ClassId>) -> Option<()> {
-        let action = if class.is_some() { Action::Hash } else { self.action() };
+        let action = if class.is_some() {
+            Action::Hash
+        } else {
+            self.action()
+        };
         if action == Action::Drop {
             match self.open.last() {
                 Some(open) if open.is_object => {
@@ -254,7 +297,13 @@ impl Writer<'_> {
         Some(())
     }
 
-    fn write(&mut self, value: &[u8], kind: &str, action: Action, class: Option<ClassId>) -> Option<()> {
+    fn write(
+        &mut self,
+        value: &[u8],
+        kind: &str,
+        action: Action,
+        class: Option<ClassId>,
+    ) -> Option<()> {
         let written = if let Some(class) = class.and_then(|id| self.classifier.class(id)) {
             serde_json::json!({"class": &*class.name, "len": value.len(), "fp": self.redactor.fingerprint(value)})
         } else {
@@ -269,7 +318,9 @@ impl Writer<'_> {
                 (Action::Hash, "string") => {
                     serde_json::json!({"type": kind, "len": value.len(), "fp": self.redactor.fingerprint(value)})
                 }
-                (Action::Hash, "number") => serde_json::json!({"type": kind, "fp": self.redactor.fingerprint(value)}),
+                (Action::Hash, "number") => {
+                    serde_json::json!({"type": kind, "fp": self.redactor.fingerprint(value)})
+                }
                 (_, "string") => serde_json::json!({"type": kind, "len": value.len()}),
                 _ => serde_json::json!({"type": kind}),
             }
@@ -293,7 +344,14 @@ fn is_number(raw: &[u8]) -> bool {
     let raw = raw.strip_prefix(b"-").unwrap_or(raw);
     let mut parts = raw.splitn(2, |byte| matches!(byte, b'e' | b'E'));
     let mantissa = parts.next().unwrap_or_default();
-    let is_power = parts.next().is_none_or(|power| is_digits(power.strip_prefix(b"+").or(power.strip_prefix(b"-")).unwrap_or(power)));
+    let is_power = parts.next().is_none_or(|power| {
+        is_digits(
+            power
+                .strip_prefix(b"+")
+                .or(power.strip_prefix(b"-"))
+                .unwrap_or(power),
+        )
+    });
     let mut parts = mantissa.splitn(2, |byte| *byte == b'.');
     let whole = parts.next().unwrap_or_default();
     let is_whole = is_digits(whole) && (whole.len() == 1 || whole.first() != Some(&b'0'));

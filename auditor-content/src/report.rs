@@ -51,7 +51,9 @@ impl Report {
     /// The classes found, each once, in order of name.
     pub fn classes(&self) -> Vec<&Class> {
         let findings = self.findings.iter().map(|finding| &finding.class);
-        let mut classes: Vec<&Class> = findings.chain(self.rest.iter().map(|(class, _)| class)).collect();
+        let mut classes: Vec<&Class> = findings
+            .chain(self.rest.iter().map(|(class, _)| class))
+            .collect();
         classes.sort();
         classes.dedup();
         classes
@@ -62,7 +64,12 @@ impl Report {
         self.classes().iter().any(|class| &*class.name == name)
     }
 
-    pub(crate) fn new(flat: &Flat, hits: &Hits, class: impl Fn(usize) -> Option<Class>, scanned: usize) -> Self {
+    pub(crate) fn new(
+        flat: &Flat,
+        hits: &Hits,
+        class: impl Fn(usize) -> Option<Class>,
+        scanned: usize,
+    ) -> Self {
         // A key with a finding is not to be spelt in any place.
         let mut keys = BTreeMap::new();
         for hit in hits.list.iter().filter(|hit| hit.in_key) {
@@ -94,13 +101,22 @@ impl Report {
         let mut findings: Vec<Finding> = places
             .into_iter()
             .filter_map(|((_, id, is_key), (place, count, rule))| {
-                Some(Finding { class: class(usize::from(id))?, rule, place, is_key, count })
+                Some(Finding {
+                    class: class(usize::from(id))?,
+                    rule,
+                    place,
+                    is_key,
+                    count,
+                })
             })
             .collect();
         findings.sort_by(|one, two| (&one.place, &one.class).cmp(&(&two.place, &two.class)));
         Self {
             findings,
-            rest: rest.into_iter().filter_map(|(id, count)| Some((class(usize::from(id))?, count))).collect(),
+            rest: rest
+                .into_iter()
+                .filter_map(|(id, count)| Some((class(usize::from(id))?, count)))
+                .collect(),
             is_whole: flat.is_json && flat.is_complete && hits.is_complete,
             scanned,
         }
@@ -120,7 +136,9 @@ fn place(
     let mut slots = vec![leaf.slot];
     let mut at = leaf.parent;
     while at != NONE && slots.len() < STEPS {
-        let Some(node) = flat.nodes.get(at as usize) else { break };
+        let Some(node) = flat.nodes.get(at as usize) else {
+            break;
+        };
         slots.push(node.slot);
         at = node.parent;
     }
@@ -129,8 +147,12 @@ fn place(
         let step = match slot {
             Slot::Root => continue,
             Slot::Member(span) => match keys.get(&span.start) {
-                Some(id) => class(usize::from(*id)).map_or_else(String::new, |class| format!("/{{{}}}", class.name)),
-                None => format!("/{}", escape(flat.text.get(span.range()).unwrap_or_default())),
+                Some(id) => class(usize::from(*id))
+                    .map_or_else(String::new, |class| format!("/{{{}}}", class.name)),
+                None => format!(
+                    "/{}",
+                    escape(flat.text.get(span.range()).unwrap_or_default())
+                ),
             },
             Slot::Element(index) => format!("/{index}"),
             Slot::Json => "#json".to_owned(),
@@ -143,7 +165,11 @@ fn place(
             general.push_str("/…");
             break;
         }
-        general.push_str(if matches!(slot, Slot::Element(_)) { "/*" } else { &step });
+        general.push_str(if matches!(slot, Slot::Element(_)) {
+            "/*"
+        } else {
+            &step
+        });
         exact.push_str(&step);
     }
     (exact, general)
@@ -151,5 +177,7 @@ fn place(
 
 /// A key as a step of a JSON Pointer.
 fn escape(key: &[u8]) -> String {
-    String::from_utf8_lossy(key).replace('~', "~0").replace('/', "~1")
+    String::from_utf8_lossy(key)
+        .replace('~', "~0")
+        .replace('/', "~1")
 }

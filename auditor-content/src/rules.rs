@@ -67,9 +67,18 @@ pub(crate) struct Rule {
 
 impl Rule {
     /// A rule without entropy bound or allow-list.
-    pub(crate) fn custom(class: ClassId, id: &str, regex: &str, keywords: &[String]) -> Result<Self, Error> {
-        let keywords: Vec<String> = keywords.iter().map(|word| word.to_ascii_lowercase()).collect();
-        let pattern = Pattern::new(regex.to_owned(), 0, &keywords).map_err(|reason| unusable(id, reason))?;
+    pub(crate) fn custom(
+        class: ClassId,
+        id: &str,
+        regex: &str,
+        keywords: &[String],
+    ) -> Result<Self, Error> {
+        let keywords: Vec<String> = keywords
+            .iter()
+            .map(|word| word.to_ascii_lowercase())
+            .collect();
+        let pattern =
+            Pattern::new(regex.to_owned(), 0, &keywords).map_err(|reason| unusable(id, reason))?;
         pattern.check().map_err(|reason| unusable(id, reason))?;
         Ok(Self {
             id: id.to_owned(),
@@ -83,7 +92,13 @@ impl Rule {
     }
 
     /// Whether a match of the expression is a finding.
-    pub(crate) fn holds(&self, text: &[u8], whole: &[u8], value: &[u8], line: impl Fn() -> std::ops::Range<usize>) -> bool {
+    pub(crate) fn holds(
+        &self,
+        text: &[u8],
+        whole: &[u8],
+        value: &[u8],
+        line: impl Fn() -> std::ops::Range<usize>,
+    ) -> bool {
         if self.entropy > 0.0 && entropy::bits(value) <= self.entropy {
             return false;
         }
@@ -99,8 +114,13 @@ impl Rule {
 }
 
 /// Reads gitleaks' rules, leaving out those named; returns them with the list that holds for all.
-pub(crate) fn built_in(classes: &mut Classes, left_out: &mut dyn FnMut(&str) -> bool) -> Result<(Vec<Rule>, Allowlist), Error> {
-    let file: File = toml::from_str(FILE).map_err(|error| Error::BuiltIn { reason: error.to_string() })?;
+pub(crate) fn built_in(
+    classes: &mut Classes,
+    left_out: &mut dyn FnMut(&str) -> bool,
+) -> Result<(Vec<Rule>, Allowlist), Error> {
+    let file: File = toml::from_str(FILE).map_err(|error| Error::BuiltIn {
+        reason: error.to_string(),
+    })?;
     let mut rules = Vec::with_capacity(file.rules.len());
     for raw in file.rules {
         let out = left_out(&raw.id);
@@ -114,9 +134,17 @@ pub(crate) fn built_in(classes: &mut Classes, left_out: &mut dyn FnMut(&str) -> 
         if out || left_out(&class) {
             continue;
         }
-        let keywords: Vec<String> = raw.keywords.iter().map(|word| word.to_ascii_lowercase()).collect();
-        let pattern = Pattern::new(go_syntax::adapt(&regex), raw.secret_group, &keywords).map_err(|reason| unusable(&raw.id, reason))?;
-        let allow = raw.allowlists.into_iter().filter_map(|list| Allowlist::new(&raw.id, list).transpose());
+        let keywords: Vec<String> = raw
+            .keywords
+            .iter()
+            .map(|word| word.to_ascii_lowercase())
+            .collect();
+        let pattern = Pattern::new(go_syntax::adapt(&regex), raw.secret_group, &keywords)
+            .map_err(|reason| unusable(&raw.id, reason))?;
+        let allow = raw
+            .allowlists
+            .into_iter()
+            .filter_map(|list| Allowlist::new(&raw.id, list).transpose());
         rules.push(Rule {
             class: classes.id(&class, Level::Restricted),
             allow: allow.collect::<Result<_, _>>()?,
@@ -132,7 +160,10 @@ pub(crate) fn built_in(classes: &mut Classes, left_out: &mut dyn FnMut(&str) -> 
 }
 
 fn unusable(rule: &str, reason: String) -> Error {
-    Error::Pattern { rule: rule.to_owned(), reason }
+    Error::Pattern {
+        rule: rule.to_owned(),
+        reason,
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -163,7 +194,9 @@ impl Allowlist {
             "line" => Target::Line,
             other => return Err(unusable(rule, format!("unknown regexTarget `{other}`"))),
         };
-        let pattern = |regex: &String| Pattern::new(go_syntax::adapt(regex), 0, &[]).map_err(|reason| unusable(rule, reason));
+        let pattern = |regex: &String| {
+            Pattern::new(go_syntax::adapt(regex), 0, &[]).map_err(|reason| unusable(rule, reason))
+        };
         let stopwords = (!raw.stopwords.is_empty()).then(|| {
             aho_corasick::AhoCorasick::builder()
                 .ascii_case_insensitive(true)
@@ -178,7 +211,10 @@ impl Allowlist {
     }
 
     fn allows(&self, value: &[u8], target: &[u8]) -> bool {
-        let stopped = self.stopwords.as_ref().is_some_and(|words| words.is_match(value));
+        let stopped = self
+            .stopwords
+            .as_ref()
+            .is_some_and(|words| words.is_match(value));
         stopped || !target.is_empty() && self.regexes.iter().any(|regex| regex.is_match(target))
     }
 
@@ -197,10 +233,14 @@ mod tests {
         let (rules, global) = built_in(&mut Classes::default(), &mut |_| false).unwrap();
         assert_eq!(rules.len(), 221);
         for rule in &rules {
-            rule.pattern.check().unwrap_or_else(|reason| panic!("{}: {reason}", rule.id));
+            rule.pattern
+                .check()
+                .unwrap_or_else(|reason| panic!("{}: {reason}", rule.id));
             assert!(!rule.keywords.is_empty(), "{} has no keyword", rule.id);
             for regex in rule.allow.iter().flat_map(|list| &list.regexes) {
-                regex.check().unwrap_or_else(|reason| panic!("{}: {reason}", rule.id));
+                regex
+                    .check()
+                    .unwrap_or_else(|reason| panic!("{}: {reason}", rule.id));
             }
         }
         for regex in &global.regexes {

@@ -75,12 +75,20 @@ impl<'a> Walker<'a> {
                 self.at += 1;
             }
             let Some(&byte) = self.text.get(self.at) else {
-                return if self.expect == Expect::End { Ok(None) } else { Err(()) };
+                return if self.expect == Expect::End {
+                    Ok(None)
+                } else {
+                    Err(())
+                };
             };
             match (self.expect, byte) {
                 (Expect::Colon, b':') => self.expect = Expect::Value,
                 (Expect::Next, b',') => {
-                    self.expect = if self.objects & 1 == 1 { Expect::Key } else { Expect::Value };
+                    self.expect = if self.objects & 1 == 1 {
+                        Expect::Key
+                    } else {
+                        Expect::Value
+                    };
                 }
                 (Expect::Next | Expect::FirstKey, b'}') if self.objects & 1 == 1 => {
                     return Ok(Some(self.close(Event::ObjectEnd)));
@@ -146,7 +154,11 @@ impl<'a> Walker<'a> {
     }
 
     fn after_value(&mut self) {
-        self.expect = if self.depth == 0 { Expect::End } else { Expect::Next };
+        self.expect = if self.depth == 0 {
+            Expect::End
+        } else {
+            Expect::Next
+        };
     }
 
     /// The string at `at`, without its quotes.
@@ -223,15 +235,21 @@ fn unicode(text: &[u8]) -> (char, usize) {
         && (0xdc00..0xe000).contains(&second)
     {
         let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
+        return (
+            char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
+            12,
+        );
     }
-    (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
+    (
+        char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER),
+        6,
+    )
 }
 
 fn hex4(digits: Option<&[u8]>) -> Option<u32> {
-    digits?
-        .iter()
-        .try_fold(0, |code, digit| Some(code << 4 | char::from(*digit).to_digit(16)?))
+    digits?.iter().try_fold(0, |code, digit| {
+        Some(code << 4 | char::from(*digit).to_digit(16)?)
+    })
 }
 
 #[cfg(test)]
@@ -245,8 +263,26 @@ mod tests {
     #[test]
     fn agrees_with_serde_json_on_structure() {
         let texts = [
-            r#"{"a":[1,"x",{"b":null}],"c":true}"#, "[]", "{}", "[[],{}]", "1", "\"x\"", "[1,]", "{,}", "[1 2]",
-            "{\"a\"}", "{\"a\":}", "[}", "{]", "", "]", "{\"a\":1,}", "[1]]", "{1:2}", "[\"a\\\"]", " [ 1 , 2 ] ",
+            r#"{"a":[1,"x",{"b":null}],"c":true}"#,
+            "[]",
+            "{}",
+            "[[],{}]",
+            "1",
+            "\"x\"",
+            "[1,]",
+            "{,}",
+            "[1 2]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "[}",
+            "{]",
+            "",
+            "]",
+            "{\"a\":1,}",
+            "[1]]",
+            "{1:2}",
+            "[\"a\\\"]",
+            " [ 1 , 2 ] ",
         ];
         for text in texts {
             let expected = serde_json::from_str::<serde_json::Value>(text).is_ok();
@@ -256,15 +292,22 @@ mod tests {
 
     #[test]
     fn depth_is_bounded() {
-        assert!(accepts(format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)).as_bytes()));
-        assert!(!accepts(format!("{}{}", "[".repeat(129), "]".repeat(129)).as_bytes()));
+        assert!(accepts(
+            format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)).as_bytes()
+        ));
+        assert!(!accepts(
+            format!("{}{}", "[".repeat(129), "]".repeat(129)).as_bytes()
+        ));
     }
 
     #[test]
     fn escapes_are_undone_and_broken_ones_kept() {
         let mut out = Vec::new();
         unescape_into(br"a\n\u00e9\ud83d\ude00\ud800\q\u12", &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), "a\n\u{e9}\u{1f600}\u{fffd}\\q\\u12");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "a\n\u{e9}\u{1f600}\u{fffd}\\q\\u12"
+        );
     }
 
     #[test]

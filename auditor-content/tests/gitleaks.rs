@@ -6,14 +6,33 @@ mod support;
 
 #[test]
 fn secrets_are_found_as_gitleaks_expects() {
-    let classifier = Classifier::new(&Settings { personal: false, ..Settings::default() }).unwrap();
+    let classifier = Classifier::new(&Settings {
+        personal: false,
+        ..Settings::default()
+    })
+    .unwrap();
     let (mut found, mut missed, mut wrong, mut quiet) = (0, 0, 0, 0);
-    for case in support::gitleaks() {
+    // The one rule that looks at a file's name only says nothing of a message.
+    for case in support::gitleaks()
+        .into_iter()
+        .filter(|case| case.rule != "pkcs12-file")
+    {
         let body = serde_json::json!({ "text": case.text }).to_string();
-        let has = |report: auditor_content::Report| report.findings.iter().any(|finding| finding.rule == case.rule);
-        let (plain, json) = (has(classifier.scan_text(&case.text)), has(classifier.scan(body.as_bytes())));
+        let has = |report: auditor_content::Report| {
+            report
+                .findings
+                .iter()
+                .any(|finding| finding.rule == case.rule)
+        };
+        let (plain, json) = (
+            has(classifier.scan_text(&case.text)),
+            has(classifier.scan(body.as_bytes())),
+        );
         if plain != json {
-            println!("differs in JSON ({plain} {json}): {} {:?}", case.rule, case.text);
+            println!(
+                "differs in JSON ({plain} {json}): {} {:?}",
+                case.rule, case.text
+            );
         }
         match (case.expected, json) {
             (true, true) => found += 1,

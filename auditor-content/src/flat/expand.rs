@@ -9,7 +9,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-use super::{Flat, Leaf, MAX_STEPS, Origin, Slot, Span};
+use super::{Flat, Leaf, MAX_STEPS, Origin, SIGN, Slot, Span};
 use crate::keys::KeyTable;
 
 /// Shortest base64 that is decoded, in letters.
@@ -57,7 +57,9 @@ impl Flat {
                 found.push((Slot::Base64, range, inner));
             }
         });
-        each_percent(value, |range, inner| found.push((Slot::Percent, range, inner)));
+        each_percent(value, |range, inner| {
+            found.push((Slot::Percent, range, inner))
+        });
         let mut pairs = Vec::new();
         each_query(value, |range, name, inner| pairs.push((range, name, inner)));
         for (slot, range, inner) in found {
@@ -72,13 +74,19 @@ impl Flat {
 
     /// Where the leaves from inside `range` of a leaf's value belong.
     fn inside(&mut self, leaf: Leaf, slot: Slot, range: std::ops::Range<usize>) -> Origin {
-        let at = if leaf.slot == Slot::Root { leaf.parent } else { self.node(leaf.parent, leaf.slot) };
+        let at = if leaf.slot == Slot::Root {
+            leaf.parent
+        } else {
+            self.node(leaf.parent, leaf.slot)
+        };
         let start = leaf.value.start as usize;
         Origin {
             node: self.node(at, slot),
             depth: leaf.depth + 1,
             owner: leaf.owner,
-            source: leaf.source.or(Some(Span::new(start + range.start, start + range.end))),
+            source: leaf
+                .source
+                .or(Some(Span::new(start + range.start, start + range.end))),
             context: leaf.key.unwrap_or_default(),
         }
     }
@@ -95,13 +103,13 @@ impl Flat {
         } else {
             self.repeat(origin.context);
         }
-        self.text.extend_from_slice(b"=\"");
+        self.text.extend_from_slice(SIGN);
         let value = self.text.len();
         self.text.extend_from_slice(inner);
         let value = Span::new(value, self.text.len());
         self.text.extend_from_slice(b"\"\n");
         self.push(Leaf {
-            hay: Span::new(start, value.end as usize + 1),
+            hay: Span::new(start, value.end as usize),
             key,
             value,
             parent: origin.node,
@@ -129,9 +137,12 @@ fn each_base64(text: &[u8], mut found: impl FnMut(std::ops::Range<usize>)) {
             at += BASE64;
             continue;
         }
-        let start = (at..at + BASE64).rev().find(|&at| !text.get(at).is_some_and(|byte| is_base64(*byte)));
+        let start = (at..at + BASE64)
+            .rev()
+            .find(|&at| !text.get(at).is_some_and(|byte| is_base64(*byte)));
         let start = start.map_or(at, |before| before + 1);
-        let end = (start..text.len()).find(|&at| !text.get(at).is_some_and(|byte| is_base64(*byte)));
+        let end =
+            (start..text.len()).find(|&at| !text.get(at).is_some_and(|byte| is_base64(*byte)));
         let end = end.unwrap_or(text.len());
         if end - start >= BASE64 {
             found(start..end);
@@ -142,13 +153,23 @@ fn each_base64(text: &[u8], mut found: impl FnMut(std::ops::Range<usize>)) {
 
 /// What `run` stands for, if that is mostly text.
 fn decode(run: &[u8]) -> Option<Vec<u8>> {
-    let engine = if run.iter().any(|byte| matches!(byte, b'-' | b'_')) { &URL } else { &STANDARD };
-    let probe = engine.decode(run.get(..PROBE.min(run.len() / 4 * 4))?).ok()?;
+    let engine = if run.iter().any(|byte| matches!(byte, b'-' | b'_')) {
+        &URL
+    } else {
+        &STANDARD
+    };
+    let probe = engine
+        .decode(run.get(..PROBE.min(run.len() / 4 * 4))?)
+        .ok()?;
     if !is_text(&probe) {
         return None;
     }
     // A last lone letter stands for nothing.
-    let whole = if run.len() % 4 == 1 { run.len() - 1 } else { run.len() };
+    let whole = if run.len() % 4 == 1 {
+        run.len() - 1
+    } else {
+        run.len()
+    };
     engine.decode(run.get(..whole)?).ok()
 }
 
@@ -200,9 +221,16 @@ fn each_percent(text: &[u8], mut found: impl FnMut(std::ops::Range<usize>, Vec<u
     while let Some(offset) = text.get(at..).and_then(|rest| memchr::memchr(b'%', rest)) {
         let sign = at + offset;
         let before = text.get(at..sign).unwrap_or_default();
-        let start = before.iter().rposition(|byte| ends_word(*byte)).map_or(at, |space| at + space + 1);
+        let start = before
+            .iter()
+            .rposition(|byte| ends_word(*byte))
+            .map_or(at, |space| at + space + 1);
         let end = text.get(sign..).unwrap_or_default();
-        let end = end.iter().take(LONG).position(|byte| ends_word(*byte)).unwrap_or(end.len().min(LONG));
+        let end = end
+            .iter()
+            .take(LONG)
+            .position(|byte| ends_word(*byte))
+            .unwrap_or(end.len().min(LONG));
         let range = start..sign + end;
         if let Some(inner) = text.get(range.clone()).and_then(percent_decoded) {
             found(range, inner);
@@ -222,21 +250,37 @@ fn each_query(text: &[u8], mut found: impl FnMut(std::ops::Range<usize>, Vec<u8>
     while let Some(offset) = text.get(at..).and_then(|rest| memchr::memchr(b'?', rest)) {
         let start = at + offset + 1;
         let rest = text.get(start..).unwrap_or_default();
-        let length = rest.iter().take(LONG).position(|byte| ends_word(*byte)).unwrap_or(rest.len().min(LONG));
+        let length = rest
+            .iter()
+            .take(LONG)
+            .position(|byte| ends_word(*byte))
+            .unwrap_or(rest.len().min(LONG));
         pairs(text, start..start + length, &mut found);
         at = start + length;
     }
 }
 
-fn pairs(text: &[u8], range: std::ops::Range<usize>, found: &mut impl FnMut(std::ops::Range<usize>, Vec<u8>, Vec<u8>)) {
+fn pairs(
+    text: &[u8],
+    range: std::ops::Range<usize>,
+    found: &mut impl FnMut(std::ops::Range<usize>, Vec<u8>, Vec<u8>),
+) {
     let mut start = range.start;
-    for pair in text.get(range).unwrap_or_default().split(|byte| matches!(byte, b'&' | b';' | b'#')) {
+    for pair in text
+        .get(range)
+        .unwrap_or_default()
+        .split(|byte| matches!(byte, b'&' | b';' | b'#'))
+    {
         if let Some(sign) = memchr::memchr(b'=', pair) {
             let (name, value) = pair.split_at(sign);
             let value = value.get(1..).unwrap_or_default();
             if !name.is_empty() && !value.is_empty() {
                 let plain = |part: &[u8]| percent_decoded(part).unwrap_or_else(|| part.to_vec());
-                found(start + sign + 1..start + pair.len(), plain(name), plain(value));
+                found(
+                    start + sign + 1..start + pair.len(),
+                    plain(name),
+                    plain(value),
+                );
             }
         }
         start += pair.len() + 1;

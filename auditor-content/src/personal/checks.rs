@@ -11,17 +11,23 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
             if value > 9 { value - 9 } else { value }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// Sum of digits times weights.
 pub(super) fn weighted(digits: &[u8], weights: &[u32]) -> u32 {
-    digits.iter().zip(weights).map(|(digit, weight)| u32::from(*digit) * weight).sum()
+    digits
+        .iter()
+        .zip(weights)
+        .map(|(digit, weight)| u32::from(*digit) * weight)
+        .sum()
 }
 
 /// Remainder of a decimal number.
 pub(super) fn remainder(digits: &[u8], modulus: u64) -> u64 {
-    digits.iter().fold(0, |rest, digit| (rest * 10 + u64::from(*digit)) % modulus)
+    digits
+        .iter()
+        .fold(0, |rest, digit| (rest * 10 + u64::from(*digit)) % modulus)
 }
 
 /// ISO 7064 mod 11,10: German tax ids.
@@ -61,10 +67,17 @@ const VERHOEFF_TURN: [[u8; 10]; 8] = [
 
 /// Verhoeff: Aadhaar numbers.
 pub(super) fn verhoeff(digits: &[u8]) -> bool {
-    let check = digits.iter().rev().enumerate().try_fold(0_u8, |check, (index, digit)| {
-        let turned = VERHOEFF_TURN.get(index % 8)?.get(usize::from(*digit))?;
-        VERHOEFF_PRODUCT.get(usize::from(check))?.get(usize::from(*turned)).copied()
-    });
+    let check = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .try_fold(0_u8, |check, (index, digit)| {
+            let turned = VERHOEFF_TURN.get(index % 8)?.get(usize::from(*digit))?;
+            VERHOEFF_PRODUCT
+                .get(usize::from(check))?
+                .get(usize::from(*turned))
+                .copied()
+        });
     check == Some(0)
 }
 

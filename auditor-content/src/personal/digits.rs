@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::checks::luhn;
+use super::{checks::luhn, is_near};
 
 /// Most groups of a number and most of its bytes.
-const GROUPS: usize = 8;
+pub(super) const GROUPS: usize = 8;
 const BYTES: usize = 44;
 /// Most digits of a number that is looked at.
 const DIGITS: usize = 24;
@@ -35,31 +35,61 @@ pub(super) struct Part<'n> {
     groups: &'n [Group],
     /// Values of the digits.
     pub(super) digits: &'n [u8],
+    /// Whether it begins with the number's first group.
+    pub(super) is_first: bool,
 }
 
 impl<'a> Number<'a> {
     /// The number that begins at `here`; `None` if it is part of a word or too short.
     pub(super) fn at(text: &'a [u8], here: usize, floor: usize) -> Option<Self> {
-        let before = here.checked_sub(1).filter(|at| *at >= floor).and_then(|at| text.get(at));
+        let before = here
+            .checked_sub(1)
+            .filter(|at| *at >= floor)
+            .and_then(|at| text.get(at));
         if before.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
             return None;
         }
-        let mut number = Self { text, groups: Default::default(), count: 0, digits: [0; BYTES], end: here };
+        let mut number = Self {
+            text,
+            groups: Default::default(),
+            count: 0,
+            digits: [0; BYTES],
+            end: here,
+        };
         let (mut at, mut total) = (here, 0);
         while number.count < GROUPS {
             let rest = text.get(at..)?;
-            let length = rest.iter().take(BYTES).take_while(|byte| byte.is_ascii_digit()).count();
+            let length = rest
+                .iter()
+                .take(BYTES)
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
             if length == 0 || at + length - here > BYTES {
                 break;
             }
-            let is_word = rest.get(length).is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
-            if is_word && !rest.get(length).is_some_and(|byte| matches!(byte, b'x' | b'e')) {
+            let is_word = rest
+                .get(length)
+                .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+            if is_word
+                && !rest
+                    .get(length)
+                    .is_some_and(|byte| matches!(byte, b'x' | b'e'))
+            {
                 break;
             }
-            for (to, byte) in number.digits.get_mut(total..)?.iter_mut().zip(rest.get(..length)?) {
+            for (to, byte) in number
+                .digits
+                .get_mut(total..)?
+                .iter_mut()
+                .zip(rest.get(..length)?)
+            {
                 *to = byte - b'0';
             }
-            *number.groups.get_mut(number.count)? = Group { start: at, end: at + length, before: total };
+            *number.groups.get_mut(number.count)? = Group {
+                start: at,
+                end: at + length,
+                before: total,
+            };
             number.count += 1;
             total += length;
             at += length;
@@ -67,7 +97,12 @@ impl<'a> Number<'a> {
             if is_word {
                 break;
             }
-            let gap = text.get(at..)?.iter().take(3).take_while(|byte| is_separator(**byte)).count();
+            let gap = text
+                .get(at..)?
+                .iter()
+                .take(3)
+                .take_while(|byte| is_separator(**byte))
+                .count();
             if gap == 0 || gap > 2 {
                 break;
             }
@@ -84,14 +119,25 @@ impl<'a> Number<'a> {
 
     /// Its parts, from the first group on, long ones first.
     pub(super) fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        (0..self.count).flat_map(move |first| (first..self.count).rev().filter_map(move |last| self.part(first, last)))
+        (0..self.count).flat_map(move |first| {
+            (first..self.count)
+                .rev()
+                .filter_map(move |last| self.part(first, last))
+        })
     }
 
     fn part(&self, first: usize, last: usize) -> Option<Part<'_>> {
         let groups = self.groups.get(first..=last)?;
         let tail = groups.last()?;
-        let digits = self.digits.get(groups.first()?.before..tail.before + (tail.end - tail.start))?;
-        (7..=DIGITS).contains(&digits.len()).then_some(Part { text: self.text, groups, digits })
+        let digits = self
+            .digits
+            .get(groups.first()?.before..tail.before + (tail.end - tail.start))?;
+        (7..=DIGITS).contains(&digits.len()).then_some(Part {
+            text: self.text,
+            groups,
+            digits,
+            is_first: first == 0,
+        })
     }
 }
 
@@ -101,7 +147,12 @@ impl Part<'_> {
         let start = self.start();
         let end = self.groups.last().map_or(start, |group| group.end);
         let signs = self.text.get(..start).unwrap_or_default();
-        let signs = signs.iter().rev().take(2).take_while(|byte| matches!(byte, b'+' | b'(')).count();
+        let signs = signs
+            .iter()
+            .rev()
+            .take(2)
+            .take_while(|byte| matches!(byte, b'+' | b'('))
+            .count();
         start - signs..end
     }
 
@@ -150,10 +201,18 @@ fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')')
 }
 
-/// Whether it is a payment card's number: issuer, length, groups and check digit.
-pub(super) fn card(part: &Part<'_>) -> bool {
+/// Whether it is a payment card's number: issuer or a naming word, length, groups, check digit.
+pub(super) fn card(text: &[u8], part: &Part<'_>) -> bool {
     let digits = part.digits;
-    let lead = |length: usize| digits.iter().take(length).fold(0_u32, |sum, digit| sum * 10 + u32::from(*digit));
+    if digits.len() < 12 || !part.is_separated_by(b" -") || !luhn(digits) {
+        return false;
+    }
+    let lead = |length: usize| {
+        digits
+            .iter()
+            .take(length)
+            .fold(0_u32, |sum, digit| sum * 10 + u32::from(*digit))
+    };
     let is_issued = match digits.len() {
         13 => lead(1) == 4,
         14 => matches!(lead(2), 36 | 38 | 39) || matches!(lead(3), 300..=305),
@@ -164,15 +223,31 @@ pub(super) fn card(part: &Part<'_>) -> bool {
                 || matches!(lead(4), 2200..=2204 | 2221..=2720 | 3528..=3589)
                 || matches!(lead(2), 50 | 56..=59 | 63 | 67)
         }
-        12 | 17 | 18 => matches!(lead(4), 5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763),
+        12 | 17 | 18 => matches!(
+            lead(4),
+            5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763
+        ),
         19 => lead(1) == 4 || matches!(lead(2), 62 | 63 | 64 | 65 | 67),
         _ => false,
     };
     let is_same = digits.iter().all(|digit| Some(digit) == digits.first());
-    let is_whole = part.groups.len() == 1 || part.groups.len() >= 3 && part.shape().all(|length| (2..=7).contains(&length));
-    let is_fraction = part.before() == Some(b'.') || part.after() == Some(b'.') && part.groups.len() == 1 && {
-        let next = part.groups.last().and_then(|group| part.text.get(group.end + 1));
-        next.is_some_and(u8::is_ascii_digit)
-    };
-    is_issued && !is_same && is_whole && !is_fraction && part.is_separated_by(b" -") && luhn(digits)
+    let is_whole = part.groups.len() == 1
+        || part.groups.len() >= 3 && part.shape().all(|length| (2..=7).contains(&length));
+    let is_fraction = part.before() == Some(b'.')
+        || part.after() == Some(b'.') && part.groups.len() == 1 && {
+            let next = part
+                .groups
+                .last()
+                .and_then(|group| part.text.get(group.end + 1));
+            next.is_some_and(u8::is_ascii_digit)
+        };
+    let is_card = is_whole && !is_same && !is_fraction;
+    is_card
+        && (is_issued
+            || digits.len() <= 19
+                && is_near(
+                    text,
+                    part.start(),
+                    &["card", "visa", "amex", "cc", "mastercard"],
+                ))
 }

@@ -52,10 +52,16 @@ pub(crate) fn scan(text: &[u8], mut found: impl FnMut(Kind, Range<usize>)) {
     let mut at = 0;
     // What lies before is part of a finding already.
     let mut floor = 0;
-    while let Some(offset) = text.get(at..).and_then(|rest| rest.iter().position(|byte| is_trigger(*byte))) {
+    while let Some(offset) = text
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|byte| is_trigger(*byte)))
+    {
         let here = at + offset;
         let (hit, next) = if text.get(here) == Some(&b'@') {
-            (email::at(text, here, floor).map(|span| (Kind::Email, span)), here + 1)
+            (
+                email::at(text, here, floor).map(|span| (Kind::Email, span)),
+                here + 1,
+            )
         } else {
             digit(text, here, floor)
         };
@@ -96,7 +102,7 @@ fn digit(text: &[u8], here: usize, floor: usize) -> (Option<(Kind, Range<usize>)
         return (None, word.end);
     };
     let hit = number.parts().find_map(|part| {
-        let kind = digits::card(&part)
+        let kind = digits::card(text, &part)
             .then_some(Kind::PaymentCard)
             .or_else(|| national::number(text, &part).map(Kind::National))
             .or_else(|| phone::is_one(text, &part).then_some(Kind::Phone))?;
@@ -108,22 +114,36 @@ fn digit(text: &[u8], here: usize, floor: usize) -> (Option<(Kind, Range<usize>)
 /// The letters and digits around `here`, not before `floor`; longer than [`REACH`] when cut.
 fn word_around(text: &[u8], here: usize, floor: usize) -> Range<usize> {
     let before = text.get(floor..here).unwrap_or_default();
-    let back = before.iter().rev().take(REACH + 1).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let back = before
+        .iter()
+        .rev()
+        .take(REACH + 1)
+        .take_while(|byte| byte.is_ascii_alphanumeric())
+        .count();
     let after = text.get(here..).unwrap_or_default();
-    let ahead = after.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let ahead = after
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric())
+        .count();
     here - back..here + ahead
 }
 
 /// Whether one of `words` (lower case) stands shortly before `at`.
 fn is_near(text: &[u8], at: usize, words: &[&str]) -> bool {
     let window = text.get(at.saturating_sub(NEAR)..at).unwrap_or_default();
-    words.iter().any(|word| {
-        let is_word = |part: &[u8]| part.eq_ignore_ascii_case(word.as_bytes());
-        window.windows(word.len()).enumerate().any(|(start, part)| {
-            let before = start.checked_sub(1).and_then(|before| window.get(before));
-            // Short words must stand alone on the left: `tel` is not in `hotel`.
-            is_word(part) && (word.len() > 4 || before.is_none_or(|byte| !byte.is_ascii_alphabetic()))
-        })
+    let stands = |start: usize, word: &str| {
+        let part = window.get(start..start + word.len());
+        let before = start.checked_sub(1).and_then(|before| window.get(before));
+        // Short words must stand alone on the left: `tel` is not in `hotel`.
+        part.is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+            && (word.len() > 4 || before.is_none_or(|byte| !byte.is_ascii_alphabetic()))
+    };
+    window.iter().enumerate().any(|(start, byte)| {
+        let first = byte.to_ascii_lowercase();
+        byte.is_ascii_alphabetic()
+            && words
+                .iter()
+                .any(|word| word.as_bytes().first() == Some(&first) && stands(start, word))
     })
 }
 

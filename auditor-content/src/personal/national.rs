@@ -17,43 +17,82 @@ pub(super) fn number(text: &[u8], part: &Part<'_>) -> Option<&'static str> {
     let plain = part.is_separated_by(b" -.");
     let rules: &[(&'static str, &dyn Fn() -> bool)] = match digits.len() {
         9 => &[
-            ("us-ssn", &|| us_ssn(part) && (part.is_shaped(&[3, 2, 4]) && plain || near(&["ssn", "social security"]))),
-            ("us-itin", &|| part.is_shaped(&[3, 2, 4]) && plain && us_itin(digits)),
-            ("nl-bsn", &|| near(&["bsn", "burgerservice", "sofi"]) && nl_bsn(digits)),
-            ("ca-sin", &|| near(&["sin", "social insurance"]) && luhn(digits)),
-            ("au-tfn", &|| near(&["tfn", "tax file"]) && weighted(digits, &[1, 4, 3, 7, 5, 8, 6, 9, 10]) % 11 == 0),
+            ("us-ssn", &|| {
+                us_ssn(part)
+                    && (part.is_shaped(&[3, 2, 4]) && plain || near(&["ssn", "social security"]))
+            }),
+            ("us-itin", &|| {
+                part.is_shaped(&[3, 2, 4]) && plain && us_itin(digits)
+            }),
+            ("nl-bsn", &|| {
+                nl_bsn(digits) && near(&["bsn", "burgerservice", "sofi"])
+            }),
+            ("ca-sin", &|| {
+                luhn(digits) && near(&["sin", "social insurance"])
+            }),
+            ("au-tfn", &|| {
+                weighted(digits, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11)
+                    && near(&["tfn", "tax file"])
+            }),
         ],
         10 => &[
-            ("uk-nhs", &|| near(&["nhs", "national health"]) && uk_nhs(digits)),
-            ("se-personnummer", &|| part.is_shaped(&[6, 4]) && near(&["personnummer", "personal number"]) && luhn(digits)),
+            ("uk-nhs", &|| {
+                uk_nhs(digits) && near(&["nhs", "national health"])
+            }),
+            ("se-personnummer", &|| {
+                part.is_shaped(&[6, 4])
+                    && near(&["personnummer", "personal number"])
+                    && luhn(digits)
+            }),
         ],
         11 => &[
-            ("br-cpf", &|| (part.is_shaped(&[3, 3, 3, 2]) || near(&["cpf"])) && br_cpf(digits)),
-            ("de-steuer-id", &|| near(&["steuer", "tax id", "tax-id", "taxid", "idnr", "tin"]) && de_steuer(digits)),
-            ("pl-pesel", &|| near(&["pesel"]) && (weighted(digits, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1])) % 10 == 0),
-            ("au-medicare", &|| near(&["medicare"]) && weighted(digits, &[1, 3, 7, 9, 1, 3, 7, 9]) % 10 == u32::from(digits[8])),
+            ("br-cpf", &|| {
+                br_cpf(digits) && (part.is_shaped(&[3, 3, 3, 2]) || near(&["cpf"]))
+            }),
+            ("de-steuer-id", &|| {
+                de_steuer(digits) && near(&["steuer", "tax id", "tax-id", "taxid", "idnr", "tin"])
+            }),
+            ("pl-pesel", &|| {
+                weighted(digits, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]).is_multiple_of(10)
+                    && near(&["pesel"])
+            }),
+            ("au-medicare", &|| {
+                weighted(digits, &[1, 3, 7, 9, 1, 3, 7, 9]) % 10 == u32::from(digits[8])
+                    && near(&["medicare"])
+            }),
         ],
         12 => &[("in-aadhaar", &|| {
-            (part.is_shaped(&[4, 4, 4]) && plain || near(&["aadhaar", "aadhar", "uidai"])) && digits[0] >= 2 && verhoeff(digits)
+            digits[0] >= 2
+                && verhoeff(digits)
+                && (part.is_shaped(&[4, 4, 4]) && plain || near(&["aadhaar", "aadhar", "uidai"]))
         })],
-        13 => &[("kr-rrn", &|| part.is_shaped(&[6, 7]) && plain && kr_rrn(digits))],
+        13 => &[("kr-rrn", &|| {
+            part.is_shaped(&[6, 7]) && plain && kr_rrn(digits)
+        })],
         15 => &[("fr-nir", &|| fr_nir(digits))],
         18 => &[("cn-id", &|| part.is_shaped(&[18]) && cn_id(digits, None))],
         _ => &[],
     };
-    rules.iter().find(|(_, holds)| holds()).map(|(rule, _)| *rule)
+    rules
+        .iter()
+        .find(|(_, holds)| holds())
+        .map(|(rule, _)| *rule)
 }
 
 /// The rule that a word of letters and digits fits, and the place of the id.
 pub(super) fn word(text: &[u8], word: Range<usize>) -> Option<(&'static str, Range<usize>)> {
-    if word.start.checked_sub(1).and_then(|at| text.get(at)) == Some(&b'_') || text.get(word.end) == Some(&b'_') {
+    if word.start.checked_sub(1).and_then(|at| text.get(at)) == Some(&b'_')
+        || text.get(word.end) == Some(&b'_')
+    {
         return None;
     }
     let bytes = text.get(word.clone())?;
     let near = |words: &[&str]| is_near(text, word.start, words);
     let rule = match bytes.len() {
         9 => nine(bytes, &near),
-        10 => (in_pan(bytes) && near(&["pan", "permanent account", "income tax"])).then_some("in-pan"),
+        10 => {
+            (in_pan(bytes) && near(&["pan", "permanent account", "income tax"])).then_some("in-pan")
+        }
         16 => it_codice(bytes).then_some("it-codice-fiscale"),
         18 => {
             let (check, body) = bytes.split_last()?;
@@ -75,18 +114,28 @@ fn nine(bytes: &[u8], near: &dyn Fn(&[&str]) -> bool) -> Option<&'static str> {
     if es_dni(bytes) {
         return Some("es-dni");
     }
-    if sg_nric(bytes) && (near(&["nric", "fin", "singapore"]) || bytes.iter().all(|byte| !byte.is_ascii_lowercase())) {
+    if sg_nric(bytes)
+        && (near(&["nric", "fin", "singapore"])
+            || bytes.iter().all(|byte| !byte.is_ascii_lowercase()))
+    {
         return Some("sg-nric");
     }
     (near(&["passport"]) && bytes.iter().skip(2).all(u8::is_ascii_digit)).then_some("passport")
 }
 
 fn values(bytes: &[u8]) -> Option<Vec<u8>> {
-    bytes.iter().map(|byte| byte.is_ascii_digit().then(|| byte - b'0')).collect()
+    bytes
+        .iter()
+        .map(|byte| byte.is_ascii_digit().then(|| byte - b'0'))
+        .collect()
 }
 
 fn us_ssn(part: &Part<'_>) -> bool {
-    let number = |range: Range<usize>| part.digits.get(range).map_or(0, |digits| remainder(digits, 100_000));
+    let number = |range: Range<usize>| {
+        part.digits
+            .get(range)
+            .map_or(0, |digits| remainder(digits, 100_000))
+    };
     let area = number(0..3);
     area != 0 && area != 666 && area < 900 && number(3..5) != 0 && number(5..9) != 0
 }
@@ -100,7 +149,7 @@ fn nl_bsn(digits: &[u8]) -> bool {
         return false;
     };
     let sum = weighted(body, &[9, 8, 7, 6, 5, 4, 3, 2]);
-    sum > 0 && (sum + 11 - u32::from(*last)) % 11 == 0
+    sum > 0 && (sum + 11 - u32::from(*last)).is_multiple_of(11)
 }
 
 fn uk_nhs(digits: &[u8]) -> bool {
@@ -114,7 +163,8 @@ fn br_cpf(digits: &[u8]) -> bool {
         weighted(digits, &weights) * 10 % 11 % 10
     };
     let is_same = digits.iter().all(|digit| Some(digit) == digits.first());
-    !is_same && matches!(digits.get(9..), Some([one, two]) if check(9) == u32::from(*one) && check(10) == u32::from(*two))
+    !is_same
+        && matches!(digits.get(9..), Some([one, two]) if check(9) == u32::from(*one) && check(10) == u32::from(*two))
 }
 
 fn de_steuer(digits: &[u8]) -> bool {
@@ -138,7 +188,10 @@ fn fr_nir(digits: &[u8]) -> bool {
 }
 
 fn cn_id(digits: &[u8], last: Option<u32>) -> bool {
-    let sum = weighted(digits, &[7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]);
+    let sum = weighted(
+        digits,
+        &[7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2],
+    );
     let year = digits.get(6..10).map_or(0, |year| remainder(year, 10_000));
     let month = digits.get(10..12).map_or(0, |month| remainder(month, 100));
     let last = last.or(digits.get(17).map(|digit| u32::from(*digit)));
@@ -191,7 +244,8 @@ fn es_dni(bytes: &[u8]) -> bool {
         };
     }
     let index = values(&digits).map(|digits| remainder(&digits, 23));
-    index.and_then(|index| b"TRWAGMYFPDXBNJZSQVHLCKE".get(usize::try_from(index).ok()?)) == Some(letter)
+    index.and_then(|index| b"TRWAGMYFPDXBNJZSQVHLCKE".get(usize::try_from(index).ok()?))
+        == Some(letter)
 }
 
 fn sg_nric(bytes: &[u8]) -> bool {
@@ -213,34 +267,50 @@ fn sg_nric(bytes: &[u8]) -> bool {
 }
 
 fn in_pan(bytes: &[u8]) -> bool {
-    let shape = |range: Range<usize>, is: fn(&u8) -> bool| bytes.get(range).is_some_and(|part| part.iter().all(is));
+    let shape = |range: Range<usize>, is: fn(&u8) -> bool| {
+        bytes.get(range).is_some_and(|part| part.iter().all(is))
+    };
     shape(0..5, u8::is_ascii_alphabetic)
         && shape(5..9, u8::is_ascii_digit)
         && shape(9..10, u8::is_ascii_alphabetic)
-        && bytes.get(3).is_some_and(|letter| b"PCHFATBLJG".contains(&letter.to_ascii_uppercase()))
+        && bytes
+            .get(3)
+            .is_some_and(|letter| b"PCHFATBLJG".contains(&letter.to_ascii_uppercase()))
 }
 
 fn it_codice(bytes: &[u8]) -> bool {
     /// Values of the letters at odd places, A to Z; digits count as A to J.
     const ODD: [u32; 26] = [
-        1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23,
+        1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24,
+        23,
     ];
     let Some((check, body)) = bytes.split_last() else {
         return false;
     };
-    let is_shaped = body.iter().zip(b"LLLLLLNNLNNLNNN").all(|(byte, kind)| match kind {
-        b'L' => byte.is_ascii_alphabetic(),
-        // Digits may be letters where two people would have the same code.
-        _ => byte.is_ascii_digit() || b"LMNPQRSTUV".contains(&byte.to_ascii_uppercase()),
-    });
+    let is_shaped = body
+        .iter()
+        .zip(b"LLLLLLNNLNNLNNN")
+        .all(|(byte, kind)| match kind {
+            b'L' => byte.is_ascii_alphabetic(),
+            // Digits may be letters where two people would have the same code.
+            _ => byte.is_ascii_digit() || b"LMNPQRSTUV".contains(&byte.to_ascii_uppercase()),
+        });
     if !is_shaped || body.len() != 15 {
         return false;
     }
     let sum: u32 = (0..)
         .zip(body)
         .map(|(index, byte)| {
-            let value = if byte.is_ascii_digit() { byte - b'0' } else { byte.to_ascii_uppercase() - b'A' };
-            if index % 2 == 0 { ODD.get(usize::from(value)).copied().unwrap_or_default() } else { u32::from(value) }
+            let value = if byte.is_ascii_digit() {
+                byte - b'0'
+            } else {
+                byte.to_ascii_uppercase() - b'A'
+            };
+            if index % 2 == 0 {
+                ODD.get(usize::from(value)).copied().unwrap_or_default()
+            } else {
+                u32::from(value)
+            }
         })
         .sum();
     u32::from(check.to_ascii_uppercase()) == u32::from(b'A') + sum % 26

@@ -26,12 +26,16 @@ pub(crate) fn gitleaks() -> Vec<Case> {
         Ok(path) => std::fs::read_to_string(path).unwrap(),
         Err(_) => unpack(include_bytes!("../data/gitleaks.jsonl.gz")),
     };
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// Text of a gzip file.
 pub(crate) fn unpack(packed: &[u8]) -> String {
     let mut text = String::new();
-    flate2::read::GzDecoder::new(packed).read_to_string(&mut text).unwrap();
+    flate2::read::GzDecoder::new(packed)
+        .read_to_string(&mut text)
+        .unwrap();
     text
 }
