@@ -157,6 +157,7 @@ fn bodies() -> Vec<(String, Vec<u8>)> {
                 .replace('0', "Z/+")
             }),
         ),
+        ("every rule".to_owned(), all_keywords()),
         (
             "hostile words".to_owned(),
             text(|index| {

@@ -6,7 +6,7 @@ use crate::class::Level;
 pub const MAX_INPUT: usize = 4 << 20;
 
 /// Settings of a [`Classifier`](crate::Classifier).
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Whether secrets are looked for by gitleaks' rules and by telling key names.
@@ -40,7 +40,7 @@ impl Default for Settings {
 }
 
 /// Words found wherever they stand as whole words, in any ASCII case.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dictionary {
     /// Second part of the class name, after `custom.`.
@@ -52,7 +52,7 @@ pub struct Dictionary {
 }
 
 /// A regular expression of the `regex` crates, matched on bytes without Unicode classes.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CustomPattern {
     /// Second part of the class name, after `custom.`.
@@ -67,7 +67,7 @@ pub struct CustomPattern {
 }
 
 /// Key names; letter case, `_`, `-`, `.` and spaces do not count when comparing.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyNames {
     /// Second part of the class name, after `custom.`.

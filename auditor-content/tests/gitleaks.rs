@@ -1,4 +1,5 @@
 //! Recall and precision on the cases that gitleaks' authors wrote for their rules.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use auditor_content::{Classifier, Settings};
 

@@ -2,6 +2,7 @@
 //!
 //! A value counts as found if `redact_text` leaves nothing of it; a finding beyond the values of
 //! its class counts as wrong.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
 

@@ -13,8 +13,8 @@ use auditor_common::record::{flag, object};
 
 use crate::{
     audit::{
-        AuditEvent, Auditor, Environment, FindingEvent, Names, Party, Process, Seen, Settings,
-        World, decision::Policy,
+        AuditEvent, Auditor, Environment, FindingEvent, Names, Party, Privacy, Process, Seen,
+        Settings, World, decision::Policy,
     },
     identity::{Authority, Gateways, Issuers, Keys},
     key::{ChannelId, ProcessKey, Side, Time},
@@ -269,6 +269,11 @@ impl Pipeline {
         self.auditor.set_issuers(issuers);
         self.auditor.set_authorities(authorities);
         self.auditor.set_gateways(gateways);
+    }
+
+    /// Takes what classifies contents, and what hides them.
+    pub fn set_privacy(&mut self, privacy: Arc<Privacy>) {
+        self.auditor.set_privacy(privacy);
     }
 
     /// Takes what is known of the names of things.

@@ -4,6 +4,7 @@ mod environment;
 mod identity;
 mod kubernetes;
 mod policy;
+mod redaction;
 mod resources;
 
 use std::{
@@ -21,6 +22,7 @@ pub(crate) use self::{
     identity::{Identity, KeySource, Spire},
     kubernetes::{Credentials, Kubernetes},
     policy::Policy,
+    redaction::Redaction,
     resources::Resources,
 };
 
@@ -51,6 +53,10 @@ pub(crate) struct Config {
     pub(crate) environment: Environment,
     /// What calls name, and how sensitive that is.
     pub(crate) resources: Resources,
+    /// Which kinds of data are looked for.
+    pub(crate) content: auditor_content::Settings,
+    /// What is kept of bodies.
+    pub(crate) redaction: Redaction,
     /// What interactions are decided by; nothing unless set.
     pub(crate) policy: Policy,
 }
@@ -133,6 +139,8 @@ impl Default for Config {
             kubernetes: Kubernetes::default(),
             environment: Environment::default(),
             resources: Resources::default(),
+            content: auditor_content::Settings::default(),
+            redaction: Redaction::default(),
             policy: Policy::default(),
         }
     }

@@ -3,12 +3,12 @@
 //! All work on what the kernel delivered happens here, on one thread; the capture thread only carries. For the
 //! pipeline time passes only as far as the ring was read: what waits there is not late, however busy the host is.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use auditor_core::{
     Limits, Pipeline,
-    audit::{Level, Names},
+    audit::Level,
     identity::{Authority, Issuers},
     key::{ProcessKey, Time},
     record::{self, Header, Record},
@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     capture::{self, Batch, Capture, Clock, Recording, since_boot},
     config::Config,
+    contents::Contents,
     coverage::Coverage,
     environment::Watcher,
     host,
@@ -46,8 +47,8 @@ pub(crate) struct Options {
     pub(crate) config: Config,
     /// Issuers whose tokens are verified.
     pub(crate) issuers: Issuers,
-    /// What is known of the names of things.
-    pub(crate) names: Arc<Names>,
+    /// What is known of contents.
+    pub(crate) contents: Contents,
     /// Authorities whose TLS certificates are trusted.
     pub(crate) authorities: Vec<Authority>,
     /// The file that the configuration is of.
@@ -90,6 +91,7 @@ struct Daemon {
     /// None in a replay.
     identities: Option<Identities>,
     policies: Policies,
+    config_path: Option<PathBuf>,
     environment: Option<Watcher>,
     data_dir: Option<PathBuf>,
     /// All that happened before was taken: nanoseconds since boot.
@@ -282,7 +284,7 @@ impl Daemon {
         let gateways = options.config.identity.gateways();
         let authorities = options.authorities.clone();
         pipeline.set_identities(options.issuers.clone(), authorities, gateways);
-        pipeline.set_names(Arc::clone(&options.names));
+        options.contents.apply(&mut pipeline);
         Self {
             pipeline,
             table,
@@ -293,6 +295,7 @@ impl Daemon {
             enrolment: None,
             identities: None,
             policies: Policies::default(),
+            config_path: options.file.path.clone(),
             environment: None,
             data_dir: options.data_dir.clone(),
             reached: 0,
@@ -537,6 +540,7 @@ impl Daemon {
         if self.policies.reload() {
             self.set_policy();
         }
+        Contents::reload(self.config_path.as_ref(), &mut self.pipeline);
     }
 
     fn set_policy(&mut self) {

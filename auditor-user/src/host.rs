@@ -18,7 +18,7 @@ pub(crate) fn settings(level: Level) -> Settings {
         ),
         device: device(),
         level,
-        key: key(),
+        key: random_key(),
     }
 }
 
@@ -44,15 +44,15 @@ fn device() -> Device {
     }
 }
 
-/// A new secret for the hashes of this run.
-fn key() -> [u8; 32] {
+/// A new secret for keyed hashes.
+pub(crate) fn random_key() -> [u8; 32] {
     use std::io::Read as _;
     let mut key = [0; 32];
     if fs::File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut key))
         .is_err()
     {
-        tracing::warn!("no random numbers: hashes of session ids can be guessed");
+        tracing::warn!("no random numbers: what keyed hashes stand for can be guessed");
     }
     key
 }

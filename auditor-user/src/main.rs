@@ -3,6 +3,7 @@
 mod capture;
 mod cli;
 mod config;
+mod contents;
 mod coverage;
 mod daemon;
 mod environment;

@@ -11,13 +11,15 @@ use sha2::Sha256;
 
 use super::{
     chain::{Basis, Certainty, Chain, Chains},
-    content::{Contents, Names},
-    decision::{Decision, Policy, Question},
+    content::{Contents, Names, Privacy},
+    decision::Policy,
+    disagreement::Disagreements,
     environment::{Environment, Rendered},
     event::{AuditEvent, End, PartName, Party, Shown, Witness},
     finding::FindingEvent,
     hops::{Hop, Hops, Leg},
-    settings::{Level, Settings},
+    observed::Observed,
+    settings::Settings,
     workflow::{Origin, Origins},
     world::{Seen, World},
 };
@@ -52,6 +54,8 @@ pub struct Auditor {
     credentials: Credentials,
     certificates: Certificates,
     hijacks: Hijacks,
+    disagreements: Disagreements,
+    findings: u64,
 }
 
 impl Auditor {
@@ -70,6 +74,8 @@ impl Auditor {
             credentials: Credentials::default(),
             certificates: Certificates::default(),
             hijacks: Hijacks::default(),
+            disagreements: Disagreements::default(),
+            findings: 0,
         }
     }
 
@@ -88,9 +94,9 @@ impl Auditor {
         self.policy = policy;
     }
 
-    /// What the policy says of an interaction; `None` where there is none.
-    pub fn decide(&mut self, question: &Question<'_>) -> Option<Arc<Decision>> {
-        self.policy.as_mut()?.decide(question)
+    /// Takes what classifies contents, and what hides them.
+    pub fn set_privacy(&mut self, privacy: Arc<Privacy>) {
+        self.contents.set_privacy(privacy);
     }
 
     /// Takes the issuers whose tokens can be proven.
@@ -122,8 +128,11 @@ impl Auditor {
     /// The next finding, told at `now`; to be asked after each event.
     #[must_use]
     pub fn poll_finding(&mut self, now: Time) -> Option<FindingEvent> {
-        let finding = self.hijacks.poll()?;
+        let found = self.hijacks.poll().or_else(|| self.disagreements.poll());
+        let mut finding = found?;
         self.sequence += 1;
+        self.findings += 1;
+        finding.number = self.findings;
         Some(FindingEvent {
             settings: Arc::clone(&self.settings),
             environment: self.environment.clone(),
@@ -229,8 +238,10 @@ impl Auditor {
             Identity::of(process, credential, certificate, info.is_some())
         };
         let content = self.contents.read(&interaction, &server);
-        self.drop_bodies(&mut interaction);
-        let event = AuditEvent {
+        let observed = Observed::of(&interaction);
+        let level = self.settings.level;
+        self.contents.hide(&mut interaction, &content, level);
+        let mut event = AuditEvent {
             settings: Arc::clone(&self.settings),
             environment: self.environment.clone(),
             sequence: self.sequence,
@@ -254,23 +265,17 @@ impl Auditor {
             chain,
             origin,
             content,
+            observed,
+            decision: None,
             interaction,
         };
+        event.decision = self
+            .policy
+            .as_mut()
+            .and_then(|policy| policy.decide(&event.question()?));
+        self.disagreements.handle(&event);
         self.watch_for_hijacks(&event);
         event
-    }
-
-    /// Contents end here, but for those that the level asks for.
-    fn drop_bodies(&self, interaction: &mut Interaction) {
-        let level = self.settings.level;
-        for (part, from) in [
-            (&mut interaction.request, Level::Request),
-            (&mut interaction.response, Level::RequestResponse),
-        ] {
-            if let Some(part) = part.as_mut().filter(|_| level < from) {
-                part.body = None;
-            }
-        }
     }
 
     /// The workflow of an interaction, by who asked it and what led to it.

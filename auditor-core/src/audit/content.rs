@@ -1,16 +1,20 @@
-//! What the content of an interaction says: which things it names, what came back. The content itself ends here.
+//! What the content of an interaction says: which things it names, what came back, which kinds of data it holds.
 //!
-//! Holds what servers said of their tools, bounded by [`Tools`].
+//! The content itself ends here: what goes on is redacted. Holds what servers said of their tools, bounded by [`Tools`].
 
 use std::sync::Arc;
 
+use auditor_content::{Classifier, Redactor, Report};
 use auditor_resource::{Call, Catalogue, Declared, Level, Returned, Rules};
+
+use bytes::Bytes;
 
 use super::{
     event::Party,
+    settings,
     tools::{Tool, Tools},
 };
-use crate::mcp::{Direction, Interaction, Outcome, Peer, Stage};
+use crate::mcp::{Direction, Failure, Interaction, Outcome, Part, Peer, Stage};
 
 /// What is known of names: rules and catalogue. Replaced as a whole when the configuration is read again.
 #[derive(Clone, Debug, Default)]
@@ -21,10 +25,21 @@ pub struct Names {
     pub catalogue: Catalogue,
 }
 
+/// Finds what is private in contents, and hides it.
+#[derive(Debug)]
+pub struct Privacy {
+    /// Finds it.
+    pub classifier: Classifier,
+    /// Hides it.
+    pub redactor: Redactor,
+}
+
 /// Reads contents.
 #[derive(Default)]
 pub(super) struct Contents {
     names: Arc<Names>,
+    /// Without it no body goes on.
+    privacy: Option<Arc<Privacy>>,
     tools: Tools,
 }
 
@@ -37,6 +52,10 @@ pub struct Content {
     pub returned: Option<Returned>,
     /// The tool, as its server described it.
     pub tool: Option<Tool>,
+    /// The kinds of data in the request; `None` where it was not looked at.
+    pub request: Option<Report>,
+    /// The kinds of data in the answer.
+    pub response: Option<Report>,
 }
 
 impl Content {
@@ -53,16 +72,62 @@ impl Contents {
         self.names = names;
     }
 
+    pub(super) fn set_privacy(&mut self, privacy: Arc<Privacy>) {
+        self.privacy = Some(privacy);
+    }
+
+    /// Replaces bodies by redacted ones where the level asks for them, and takes them away elsewhere; hides what is
+    /// private in names and texts that leave at every level.
+    pub(super) fn hide(
+        &self,
+        interaction: &mut Interaction,
+        content: &Content,
+        level: settings::Level,
+    ) {
+        let privacy = self.privacy.as_deref();
+        for (part, from) in [
+            (&mut interaction.request, settings::Level::Request),
+            (&mut interaction.response, settings::Level::RequestResponse),
+        ] {
+            let Some(part) = part else { continue };
+            let body = part.body.take().filter(|_| level >= from);
+            // What cannot be redacted is dropped.
+            let redact = |body: Bytes| privacy?.redactor.redact(&body, &privacy?.classifier);
+            part.body = body.and_then(redact).map(Bytes::from);
+        }
+        let Some(privacy) = privacy else { return };
+        let hide = |text: &mut String| privacy.hide(text);
+        if found_any(&content.request) {
+            interaction.target.iter_mut().for_each(hide);
+            if let Some(part) = &mut interaction.request {
+                part.keys.iter_mut().for_each(hide);
+            }
+        }
+        if found_any(&content.response) {
+            if let Some(part) = &mut interaction.response {
+                part.keys.iter_mut().for_each(hide);
+            }
+            if let Outcome::Failure(Failure::Error { message, .. }) = &mut interaction.outcome {
+                hide(message);
+            }
+        }
+    }
+
     /// Reads an interaction; `server` is its server's end.
     pub(super) fn read(&mut self, interaction: &Interaction, server: &Party) -> Content {
+        let body = |part: &Option<Part>| part.as_ref().and_then(|part| part.body.clone());
+        let (request, response) = (body(&interaction.request), body(&interaction.response));
+        let privacy = self.privacy.clone();
+        let scan = |body: &Option<Bytes>| Some(privacy.as_ref()?.classifier.scan(body.as_deref()?));
+        let (in_request, in_response) = (scan(&request), scan(&response));
         let Some(method) = interaction.method.as_deref() else {
-            return Content::default();
+            return Content {
+                response: in_response,
+                ..Content::default()
+            };
         };
         let names = names(interaction.session.server_info.as_ref(), server);
         let key = names.join("\n");
-        let body =
-            |part: &Option<crate::mcp::Part>| part.as_ref().and_then(|part| part.body.clone());
-        let (request, response) = (body(&interaction.request), body(&interaction.response));
         if let Some(answer) = response.as_deref()
             && method == "tools/list"
             && interaction.outcome == Outcome::Success
@@ -77,7 +142,7 @@ impl Contents {
             .cloned();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let is_call = interaction.direction == Direction::ClientToServer;
-        let declared = if is_call {
+        let mut declared = if is_call {
             let call = Call {
                 servers: &names,
                 method,
@@ -90,14 +155,52 @@ impl Contents {
             Declared::default()
         };
         let brings = matches!(method, "tools/call" | "resources/read" | "prompts/get");
+        let mut returned = response
+            .filter(|_| brings)
+            .and_then(|answer| Returned::read(&answer));
+        if let Some(privacy) = &privacy {
+            if found_any(&in_request) {
+                privacy.hide_names(&mut declared);
+            }
+            if found_any(&in_response) {
+                let links = returned.iter_mut().flat_map(|one| &mut one.links);
+                links.for_each(|link| privacy.hide(link));
+            }
+        }
         Content {
             declared,
-            returned: response
-                .filter(|_| brings)
-                .and_then(|answer| Returned::read(&answer)),
+            returned,
             tool,
+            request: in_request,
+            response: in_response,
         }
     }
+}
+
+impl Privacy {
+    fn hide(&self, text: &mut String) {
+        *text = self.redactor.redact_text(text, &self.classifier);
+    }
+
+    /// Hides what is private in names of things.
+    fn hide_names(&self, declared: &mut Declared) {
+        for resource in &mut declared.resources {
+            self.hide(&mut resource.name);
+            let others = resource.namespace.iter_mut().chain(&mut resource.parts);
+            others.for_each(|text| self.hide(text));
+        }
+        let columns = declared
+            .query
+            .iter_mut()
+            .flat_map(|(_, query)| &mut query.columns);
+        columns.for_each(|column| self.hide(column));
+    }
+}
+
+fn found_any(report: &Option<Report>) -> bool {
+    report
+        .as_ref()
+        .is_some_and(|report| !report.findings.is_empty())
 }
 
 /// The names that a server goes by, what it calls itself first: its own, its package's, its script's, its program's.

@@ -106,6 +106,17 @@ pub(super) struct Rendered {
     pub(super) cloud: Option<Box<RawValue>>,
     pub(super) region: Option<String>,
     pub(super) instance: Option<String>,
+    pub(super) facts: Facts,
+}
+
+/// What policies may ask of an environment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) cluster: Option<String>,
+    pub(super) node: Option<String>,
+    pub(super) cloud: Option<String>,
+    pub(super) lockdown: Option<String>,
+    pub(super) is_secure_boot: Option<bool>,
 }
 
 impl Rendered {
@@ -123,6 +134,13 @@ impl Rendered {
             cloud: view.map(|view| to_raw_value(&view)).transpose().ok()?,
             region: cloud.and_then(|cloud| cloud.region.clone()),
             instance: environment.instance.clone(),
+            facts: Facts {
+                cluster: environment.cluster.clone(),
+                node: environment.node.clone(),
+                cloud: cloud.map(|cloud| cloud.provider.clone()),
+                lockdown: environment.posture.lockdown.clone(),
+                is_secure_boot: environment.posture.is_secure_boot,
+            },
         })
     }
 }

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::{
-    chain::Chain, content::Content, environment::Rendered, hops::Hop, settings::Settings,
-    workflow::Origin, world::Process,
+    chain::Chain, content::Content, decision::Decision, environment::Rendered, hops::Hop,
+    observed::Observed, settings::Settings, workflow::Origin, world::Process,
 };
 use crate::{
     identity::{Certificate, Credential, Identity},
@@ -56,6 +56,10 @@ pub struct AuditEvent {
     pub origin: Option<Origin>,
     /// What its content says.
     pub content: Content,
+    /// What the wire shows of an authorization.
+    pub observed: Option<Observed>,
+    /// What our policy says of it.
+    pub decision: Option<Arc<Decision>>,
 }
 
 /// One side of an interaction, as far as known.

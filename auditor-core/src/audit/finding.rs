@@ -37,6 +37,8 @@ impl FindingEvent {
             FindingKind::MisplacedToken => "misplaced_token",
             FindingKind::HijackedSession => "hijacked_session",
             FindingKind::ReplacedProgram => "replaced_program",
+            FindingKind::ForbiddenAndDone => "forbidden_and_done",
+            FindingKind::PermittedAndRefused => "permitted_and_refused",
         }
     }
 
@@ -47,6 +49,8 @@ impl FindingEvent {
             FindingKind::MisplacedToken => "A token is used outside the pod it is bound to",
             FindingKind::HijackedSession => "A session is used by a process that did not begin it",
             FindingKind::ReplacedProgram => "A process that speaks MCP runs another program",
+            FindingKind::ForbiddenAndDone => "A server did what the policy forbids",
+            FindingKind::PermittedAndRefused => "A server refused what the policy permits",
         }
     }
 
@@ -66,6 +70,13 @@ impl FindingEvent {
             }
             FindingKind::ReplacedProgram => {
                 "The process has executed another file since its last interaction: its identity is no longer the same."
+            }
+            FindingKind::ForbiddenAndDone => {
+                "The policy denies the interaction, and the server answered it. The event tells which policies and why \
+                 (`mcp-auditor policy explain`): either the server needs to be kept from it, or the policy mended."
+            }
+            FindingKind::PermittedAndRefused => {
+                "The policy permits the interaction, and the server refused it: the two know different rules."
             }
         }
     }

@@ -18,6 +18,12 @@ impl Serialize for Hex {
     }
 }
 
+impl std::fmt::Display for Hex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// A value in the words of its `Display`.
 pub(super) struct Shown<T>(pub(super) T);
 

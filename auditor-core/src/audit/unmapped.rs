@@ -1,6 +1,7 @@
 //! The MCP specifics of an event: `unmapped.mcp`. Names are a contract; unknown is null.
 
 mod chain;
+mod classification;
 mod decision;
 mod identity;
 mod resource;
@@ -11,6 +12,8 @@ use serde_json::value::RawValue;
 
 use self::{
     chain::ChainView,
+    classification::{Classifications, ClassifiedView},
+    decision::DecisionView,
     identity::{Certificates, Credential, Identities},
     resource::{QueryView, ResourceView, ResultView, ToolView},
     workload::{Program, Workflow, Workload},
@@ -70,6 +73,9 @@ struct Mcp<'a> {
     query: Option<QueryView<'a>>,
     result: Option<ResultView<'a>>,
     tool: Option<ToolView>,
+    classifications: List<Classifications<'a>>,
+    classified: ClassifiedView,
+    decision: DecisionView<'a>,
     witnesses: Witnesses<'a>,
     hop: Option<HopView>,
     chain: Option<ChainView<'a>>,
@@ -395,6 +401,9 @@ impl<'a> Unmapped<'a> {
                 query: event.content.declared.query.as_ref().map(QueryView::of),
                 result: event.content.returned.as_ref().map(ResultView::of),
                 tool: event.content.tool.as_ref().map(ToolView::of),
+                classifications: List(Classifications::of(&event.content)),
+                classified: ClassifiedView::of(&event.content),
+                decision: DecisionView::of(event),
                 witnesses: Witnesses(event),
                 hop: event.hop.map(|hop| HopView::of(event, hop)),
                 chain: event
@@ -427,7 +436,7 @@ pub(super) fn kind(kind: Kind) -> &'static str {
     }
 }
 
-fn transport(transport: Transport) -> &'static str {
+pub(super) fn transport(transport: Transport) -> &'static str {
     match transport {
         Transport::Stdio => "stdio",
         Transport::Http => "http",

@@ -60,6 +60,21 @@ pub enum Assurance {
     A4,
 }
 
+impl Method {
+    /// Its name in events.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Spire => "spire",
+            Self::Certificate => "certificate",
+            Self::Token => "token",
+            Self::Pod => "pod",
+            Self::Container => "container",
+            Self::Executable => "executable",
+            Self::Claim => "claim",
+        }
+    }
+}
+
 impl Identity {
     /// Who a process is, and what it showed. `None` where nothing at all is known.
     pub fn of(

@@ -40,6 +40,8 @@ pub struct Finding {
     pub first: Option<Use>,
     /// Who uses it now.
     pub second: Use,
+    /// The policies that determined what the server did not heed.
+    pub policies: Vec<Arc<str>>,
 }
 
 /// Kinds of findings.
@@ -53,6 +55,10 @@ pub enum FindingKind {
     HijackedSession,
     /// A process that spoke MCP runs another program now.
     ReplacedProgram,
+    /// The server did what the policy forbids.
+    ForbiddenAndDone,
+    /// The server refused what the policy permits.
+    PermittedAndRefused,
 }
 
 /// Who used something, and in which interaction.
@@ -224,6 +230,7 @@ impl Hijacks {
             secret: secret.cloned(),
             first,
             second: second.clone(),
+            policies: Vec::new(),
         });
     }
 

@@ -169,6 +169,7 @@ impl Head {
                 self.kept.credential = Some(Secret::new(format!("ApiKey {key}")));
             }
             b"traceparent" => self.kept.traceparent = Some(text(value)),
+            b"www-authenticate" => self.kept.challenge = Some(text(value)),
             b"user-agent" => self.kept.user_agent = Some(text(value)),
             _ => {}
         }
@@ -253,6 +254,7 @@ pub(super) fn size_of(head: &HttpHead) -> usize {
         &head.mcp_name,
         &head.traceparent,
         &head.user_agent,
+        &head.challenge,
     ];
     let values: usize = values.into_iter().flatten().map(String::len).sum();
     let credential = head

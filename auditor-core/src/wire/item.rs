@@ -134,6 +134,8 @@ pub struct HttpHead {
     pub mcp_name: Option<String>,
     /// `traceparent`.
     pub traceparent: Option<String>,
+    /// `WWW-Authenticate`.
+    pub challenge: Option<String>,
     /// `User-Agent`.
     pub user_agent: Option<String>,
     /// `Authorization`, or `X-API-Key` behind the word `ApiKey`; at most 8 KiB.

@@ -5,7 +5,6 @@ use std::{
     io::{self, IsTerminal as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -16,6 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
     config::Config,
+    contents::Contents,
     daemon::{self, Options, Summary},
     identity::ConfigFile,
     output::{Format, Output},
@@ -69,11 +69,6 @@ impl Arguments {
             LevelArgument::Request => Level::Request,
             LevelArgument::RequestResponse => Level::RequestResponse,
         };
-        if level != Level::Metadata {
-            tracing::warn!(
-                "events hold the text of messages as it is, with whatever secrets it has"
-            );
-        }
         let is_replay = self.replay.is_some();
         if !is_replay && !nix::unistd::geteuid().is_root() {
             bail!("auditing a host needs root: run it with sudo");
@@ -98,7 +93,7 @@ impl Arguments {
         let data_dir = (!is_replay).then_some(self.data_dir);
         let options = Options {
             issuers: config.identity.issuers()?,
-            names: Arc::new(config.resources.names()?),
+            contents: Contents::read(&config)?,
             authorities: config.identity.authorities()?,
             config,
             file: ConfigFile {

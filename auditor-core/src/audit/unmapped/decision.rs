@@ -3,7 +3,58 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::audit::decision::{self, Determining};
+use crate::audit::{
+    decision::{self, Determining},
+    event::AuditEvent,
+    observed::Observed,
+};
+
+/// What was seen, and what our policy says: never mixed.
+#[derive(Serialize)]
+pub(super) struct DecisionView<'a> {
+    observed: Option<ObservedView<'a>>,
+    evaluated: Option<Evaluated<'a>>,
+}
+
+#[derive(Serialize)]
+struct ObservedView<'a> {
+    decision: &'static str,
+    basis: &'static str,
+    code: Option<i64>,
+    challenge: Option<ChallengeView<'a>>,
+}
+
+#[derive(Serialize)]
+struct ChallengeView<'a> {
+    scheme: &'a str,
+    error: Option<&'a str>,
+    scope: Option<&'a str>,
+}
+
+impl<'a> DecisionView<'a> {
+    pub(super) fn of(event: &'a AuditEvent) -> Self {
+        let evaluated = |decision: &'a std::sync::Arc<decision::Decision>| {
+            Evaluated::of(&decision.evaluated, decision.request.as_deref())
+        };
+        Self {
+            observed: event.observed.as_ref().map(observed),
+            evaluated: event.decision.as_ref().map(evaluated),
+        }
+    }
+}
+
+fn observed(observed: &Observed) -> ObservedView<'_> {
+    ObservedView {
+        decision: observed.verdict.name(),
+        basis: observed.basis,
+        code: observed.code,
+        challenge: observed.challenge.as_ref().map(|one| ChallengeView {
+            scheme: &one.scheme,
+            error: one.error.as_deref(),
+            scope: one.scope.as_deref(),
+        }),
+    }
+}
 
 /// The answer, what it rests on, and what was asked.
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use crate::{
     audit::hex::Hex,
     identity::{
         self, Assurance, Certificate as PeerCertificate, Claims as TokenClaims, GitHub as Workflow,
-        Kubernetes as Binding, Method, Scheme, Standing, Verdict,
+        Kubernetes as Binding, Scheme, Standing, Verdict,
     },
 };
 
@@ -32,15 +32,7 @@ impl<'a> Identity<'a> {
     pub(in crate::audit) fn of(identity: &'a identity::Identity) -> Self {
         Self {
             subject: identity.subject.as_deref(),
-            method: match identity.method {
-                Method::Spire => "spire",
-                Method::Certificate => "certificate",
-                Method::Token => "token",
-                Method::Pod => "pod",
-                Method::Container => "container",
-                Method::Executable => "executable",
-                Method::Claim => "claim",
-            },
+            method: identity.method.code(),
             assurance: match identity.assurance {
                 Assurance::A1 => "A1",
                 Assurance::A2 => "A2",
