@@ -30,6 +30,8 @@ const CONTEXT: usize = 64;
 const SHORT_KEY: usize = 6;
 /// Shortest value that may hold anything by itself, in bytes.
 const SHORT_VALUE: usize = 5;
+/// The same of a number: the shortest phone number.
+const SHORT_NUMBER: usize = 7;
 
 /// What stands between a key and its value: both are quoted for rules that ask for it.
 const SIGN: &[u8] = b"\"=\"";
@@ -290,7 +292,11 @@ impl Flat {
         let named = context.and_then(|key| {
             keys.class_of(self.text.get(key.range()).unwrap_or_default(), raw, is_text)
         });
-        let is_short = raw.len() < SHORT_VALUE || !is_text && !raw.iter().any(u8::is_ascii_digit);
+        let is_short = if is_text {
+            raw.len() < SHORT_VALUE
+        } else {
+            raw.len() < SHORT_NUMBER || !raw.iter().any(u8::is_ascii_digit)
+        };
         let (key_owner, owner) = match (origin.depth, pending) {
             (0, Some((_, event))) => (event, ordinal),
             (0, None) => (NONE, ordinal),
