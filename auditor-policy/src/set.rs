@@ -13,8 +13,9 @@ use crate::{
     actions::Actions,
     error::{Error, Problem, place},
     reads::{Attributes, Members},
-    request::{Prepared, Reads, TooLarge},
+    request::{Prepared, TooLarge},
     slices::Slices,
+    walk::Reads,
 };
 
 /// Most policies of a set.

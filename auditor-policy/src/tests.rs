@@ -395,7 +395,7 @@ fn attributes_of_what_is_no_variable_count_as_all() {
     let set = set(
         "permit(principal, action, resource) when { (if context.encrypted then principal else principal).assurance > 1 };",
     );
-    assert_eq!(set.reads, crate::request::Reads::of(|_| true));
+    assert_eq!(set.reads, crate::walk::Reads::of(|_| true));
 }
 
 static OWN: LazyLock<cedar_policy::Schema> = LazyLock::new(|| schema().unwrap());
