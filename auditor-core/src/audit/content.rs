@@ -95,7 +95,12 @@ impl Contents {
             let redact = |body: Bytes| privacy?.redactor.redact(&body, &privacy?.classifier);
             part.body = body.and_then(redact).map(Bytes::from);
         }
-        let Some(privacy) = privacy else { return };
+        let Some(privacy) = privacy else {
+            if let Outcome::Failure(Failure::Error { message, .. }) = &mut interaction.outcome {
+                message.clear();
+            }
+            return;
+        };
         let hide = |text: &mut String| privacy.hide(text);
         if found_any(&content.request) {
             interaction.target.iter_mut().for_each(hide);
@@ -234,7 +239,18 @@ mod tests {
     };
 
     fn auditor() -> Auditor {
-        let mut auditor = Auditor::new(Settings::default());
+        auditor_at(settings::Level::Metadata)
+    }
+
+    fn auditor_at(level: settings::Level) -> Auditor {
+        let mut auditor = Auditor::new(Settings {
+            level,
+            ..Settings::default()
+        });
+        auditor.set_privacy(Arc::new(Privacy {
+            classifier: Classifier::new(&auditor_content::Settings::default()).unwrap(),
+            redactor: Redactor::new([1; 32], auditor_content::Policy::keep_all()),
+        }));
         auditor.set_names(Arc::new(Names {
             rules: Rules::built_in().unwrap(),
             catalogue: Catalogue::built_in().unwrap(),
@@ -264,7 +280,6 @@ mod tests {
 
     fn event(auditor: &mut Auditor, interaction: Interaction) -> serde_json::Value {
         let event = auditor.audit(interaction, &tests::Host, Time(1_800_000_001_000_000_000));
-        assert!(event.interaction.request.as_ref().unwrap().body.is_none());
         let mut out = Vec::new();
         event.write_json(&mut out);
         serde_json::from_slice(&out).unwrap()
@@ -307,5 +322,58 @@ mod tests {
         assert_eq!(mcp["tool"]["read_only"], true);
         assert_eq!(mcp["resources"][1]["basis"], "schema");
         assert_eq!(mcp["resources"][1]["name"], "https://e.com/a");
+    }
+
+    const SECRET: &str = "ghp_w8kZ2mQ5vR1xT9bN4cJ7hL3pD6sF0gYaUeOi";
+
+    #[test]
+    fn what_is_private_is_told_by_class_and_hidden_at_every_level() {
+        use settings::Level::{Metadata, Request, RequestResponse};
+        let request = format!(
+            r#"{{"params":{{"name":"write_query","arguments":{{"path":"/x/{SECRET}","note":"{SECRET}"}}}}}}"#
+        );
+        let response = format!(r#"{{"error":{{"code":1,"message":"bad token {SECRET}"}}}}"#);
+        for level in [Metadata, Request, RequestResponse] {
+            let mut auditor = auditor_at(level);
+            let mut call = call("tools/call", Some("write_query"), &request, &response);
+            call.outcome = Outcome::Failure(Failure::Error {
+                code: 1,
+                message: format!("bad token {SECRET}"),
+            });
+            let event = event(&mut auditor, call);
+            assert!(!event.to_string().contains(SECRET), "{level:?}: {event}");
+            let mcp = &event["unmapped"]["mcp"];
+            let found = &mcp["classifications"];
+            assert_eq!(found[0]["class"], "secret.github_pat", "{found}");
+            assert_eq!(found[0]["place"], "/params/arguments/note");
+            assert_eq!(mcp["request"]["body"].is_string(), level >= Request);
+            assert_eq!(
+                mcp["response"]["body"].is_string(),
+                level >= RequestResponse
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_redacted_is_dropped() {
+        let mut auditor = auditor_at(settings::Level::Request);
+        let event = event(
+            &mut auditor,
+            call("tools/call", Some("x"), "{\"params\":", "{}"),
+        );
+        assert!(event["unmapped"]["mcp"]["request"]["body"].is_null());
+    }
+
+    #[test]
+    fn without_a_classifier_no_body_goes_on() {
+        let settings = Settings {
+            level: settings::Level::RequestResponse,
+            ..Settings::default()
+        };
+        let event = event(
+            &mut Auditor::new(settings),
+            call("tools/call", Some("x"), "{}", "{}"),
+        );
+        assert!(event["unmapped"]["mcp"]["request"]["body"].is_null());
     }
 }

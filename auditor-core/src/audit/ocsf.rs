@@ -11,10 +11,12 @@ use super::{
     unmapped::Unmapped,
 };
 use crate::mcp::{Direction, Kind, Stage};
+use authorization::{Authorization, action, authorizations};
 use resource::{Resource, resources};
 use what::{Api, Endpoint, HttpRequest, HttpResponse, api, endpoint, http_request, http_response};
 use who::{Actor, actor};
 
+mod authorization;
 mod container;
 mod finding;
 mod resource;
@@ -50,6 +52,10 @@ struct Event<'a> {
     activity_id: u8,
     activity_name: &'static str,
     type_uid: u32,
+    action_id: u8,
+    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorizations: Option<Vec<Authorization<'a>>>,
     severity_id: u8,
     severity: &'static str,
     status_id: u8,
@@ -92,6 +98,7 @@ struct Profiles {
     is_traced: bool,
     is_in_cloud: bool,
     is_classified: bool,
+    is_authorized: bool,
 }
 
 impl Serialize for Profiles {
@@ -102,6 +109,7 @@ impl Serialize for Profiles {
             (self.is_traced, "trace"),
             (self.is_in_cloud, "cloud"),
             (self.is_classified, "data_classification"),
+            (self.is_authorized, "security_control"),
         ];
         let named = profiles.into_iter().filter(|(is_there, _)| *is_there);
         serializer.collect_seq(named.map(|(_, name)| name))
@@ -173,6 +181,7 @@ impl<'a> Event<'a> {
         let end = event.end_time();
         let (activity_id, activity_name) =
             outcome::activity(interaction.method.as_deref(), &event.content);
+        let (action_id, action) = action(event);
         let lossy = interaction.kind == Kind::Gap;
         let (severity_id, severity) = if lossy {
             (2, "Low")
@@ -211,6 +220,7 @@ impl<'a> Event<'a> {
                     is_traced: trace.is_some(),
                     is_in_cloud: cloud.is_some(),
                     is_classified: event.content.level().is_some(),
+                    is_authorized: true,
                 },
                 uid: Shown(Uid(&settings.run, interaction.id.0)),
                 sequence: event.sequence,
@@ -227,6 +237,9 @@ impl<'a> Event<'a> {
             activity_id,
             activity_name,
             type_uid: CLASS * 100 + u32::from(activity_id),
+            action_id,
+            action,
+            authorizations: authorizations(event),
             severity_id,
             severity,
             status_id: outcome::status_id(interaction),

@@ -2,9 +2,11 @@
 
 use std::{ops::Range, sync::Arc};
 
+use auditor_content::{Classifier, Redactor};
+
 use super::{
     AuditEvent, Auditor, Cloud, End, Environment, HostClock, Integrity, Level, PartName, Posture,
-    Process, Seen, Settings, World,
+    Privacy, Process, Seen, Settings, World,
 };
 use crate::{
     key::{Actor, ChannelId, ProcessKey, Side, Time},
@@ -136,7 +138,12 @@ fn audit(interaction: Interaction, level: Level) -> AuditEvent {
         key: [1; 32],
         ..Settings::default()
     };
-    Auditor::new(settings).audit(interaction, &Host, Time(1_800_000_001_000_000_000))
+    let mut auditor = Auditor::new(settings);
+    auditor.set_privacy(Arc::new(Privacy {
+        classifier: Classifier::new(&auditor_content::Settings::default()).unwrap(),
+        redactor: Redactor::new([1; 32], auditor_content::Policy::keep_all()),
+    }));
+    auditor.audit(interaction, &Host, Time(1_800_000_001_000_000_000))
 }
 
 fn json(event: &AuditEvent) -> serde_json::Value {

@@ -115,6 +115,7 @@ impl<'a> Finding<'a> {
                     is_traced: false,
                     is_in_cloud: cloud.is_some(),
                     is_classified: false,
+                    is_authorized: false,
                 },
                 uid: event.uid(),
                 sequence: event.sequence,

@@ -110,7 +110,7 @@ pub(super) fn api(event: &AuditEvent) -> Api<'_> {
         response: match &interaction.outcome {
             Outcome::Failure(Failure::Error { code, message }) => Some(ApiResponse {
                 code: *code,
-                error_message: bodies.then_some(message.as_str()),
+                error_message: Some(message.as_str()).filter(|text| bodies && !text.is_empty()),
             }),
             _ => None,
         },
