@@ -10,6 +10,7 @@ mod compare;
 mod containers;
 mod contract;
 mod daemon;
+mod decided;
 mod engine;
 mod event;
 mod front;
@@ -136,6 +137,7 @@ fn contracts(arguments: &Arguments) -> usize {
         + identity::check(auditor, arguments, limit)
         + keys::check(auditor, arguments, limit)
         + mutual::check(auditor, arguments, limit)
+        + decided::check(auditor, arguments, limit)
         + spire::check(auditor, arguments, limit)
         + storm::check(auditor, arguments, limit)
 }

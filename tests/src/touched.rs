@@ -19,11 +19,11 @@ use crate::{
 };
 
 /// A call, and what its event must say: `kind name operation` of each thing beside the tool, and OCSF's activity.
-struct Call {
-    tool: &'static str,
-    arguments: Value,
-    things: Vec<String>,
-    activity: &'static str,
+pub(crate) struct Call {
+    pub(crate) tool: &'static str,
+    pub(crate) arguments: Value,
+    pub(crate) things: Vec<String>,
+    pub(crate) activity: &'static str,
 }
 
 /// A server with its calls.
@@ -99,7 +99,7 @@ fn play(case: &Case, daemon: &Daemon, folder: &Path, limit: Duration) -> Result<
 }
 
 /// Has a client of the SDK make the calls, one after the other; gives their events.
-fn run(
+pub(crate) fn run(
     server: &Command,
     calls: &[Call],
     daemon: &Daemon,
