@@ -3,6 +3,7 @@
 //! Without a role this runs every measurement and prints a table; a role is one of the programs that the
 //! measurements start. Ratios are of runs in turn, with and without the auditor, on the same machine.
 
+mod audit;
 mod auditor;
 mod cost;
 mod events;
@@ -51,6 +52,8 @@ enum Measurement {
     Flood,
     /// Who both ends of an event are, by itself
     Identity,
+    /// The whole audit stage, and the classification of large bodies, by themselves
+    Audit,
 }
 
 fn main() -> Result<()> {
@@ -74,6 +77,7 @@ fn main() -> Result<()> {
             Measurement::Latency => latency::measure(&auditor, &mut report)?,
             Measurement::Flood => flood::measure(&auditor, &mut report)?,
             Measurement::Identity => identity::measure(&mut report)?,
+            Measurement::Audit => audit::measure(&mut report)?,
         }
     }
     report.finish()
