@@ -47,6 +47,8 @@ pub(crate) struct Options {
     pub(crate) config: Config,
     /// Issuers whose tokens are verified.
     pub(crate) issuers: Issuers,
+    /// What interactions are decided by.
+    pub(crate) policies: Policies,
     /// What is known of contents.
     pub(crate) contents: Contents,
     /// Authorities whose TLS certificates are trusted.
@@ -166,8 +168,6 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         options.data_dir.clone(),
         &mut daemon.pipeline,
     )?);
-    daemon.policies = Policies::start(&options.config.policy, options.file.path.clone())?;
-    daemon.set_policy();
     let watcher = Watcher::start(&options.config.environment, guard);
     daemon.environment =
         Some(watcher.context("cannot start the thread that looks at the environment")?);
@@ -285,6 +285,7 @@ impl Daemon {
         let authorities = options.authorities.clone();
         pipeline.set_identities(options.issuers.clone(), authorities, gateways);
         options.contents.apply(&mut pipeline);
+        pipeline.set_policy(options.policies.policy());
         Self {
             pipeline,
             table,
@@ -294,7 +295,7 @@ impl Daemon {
             coverage: Coverage::default(),
             enrolment: None,
             identities: None,
-            policies: Policies::default(),
+            policies: options.policies.clone(),
             config_path: options.file.path.clone(),
             environment: None,
             data_dir: options.data_dir.clone(),
@@ -538,13 +539,9 @@ impl Daemon {
             identities.reload(&mut self.pipeline);
         }
         if self.policies.reload() {
-            self.set_policy();
+            self.pipeline.set_policy(self.policies.policy());
         }
         Contents::reload(self.config_path.as_ref(), &mut self.pipeline);
-    }
-
-    fn set_policy(&mut self) {
-        self.pipeline.set_policy(self.policies.policy());
     }
 
     fn take_environment(&mut self) {

@@ -18,7 +18,7 @@ use crate::config;
 const FILES: usize = 256;
 
 /// The policies in force.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Policies {
     /// The configuration file, as it was given; none for the usual one.
     path: Option<PathBuf>,

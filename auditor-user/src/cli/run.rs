@@ -19,6 +19,7 @@ use crate::{
     daemon::{self, Options, Summary},
     identity::ConfigFile,
     output::{Format, Output},
+    policy::Policies,
 };
 
 /// Flags of `run`.
@@ -94,6 +95,7 @@ impl Arguments {
         let options = Options {
             issuers: config.identity.issuers()?,
             contents: Contents::read(&config)?,
+            policies: Policies::start(&config.policy, self.config.clone())?,
             authorities: config.identity.authorities()?,
             config,
             file: ConfigFile {
