@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::{
-    class::ClassId,
+    class::{ClassId, Level},
     classifier::Classifier,
     flat::NONE,
     policy::{Action, PathStep, Policy},
@@ -94,6 +94,17 @@ impl Redactor {
     /// `text` with what belongs to a class replaced by `[class:fingerprint]`; all of it is
     /// replaced if it is too much to scan.
     pub fn redact_text(&self, text: &str, classifier: &Classifier) -> String {
+        self.redact_from(Level::Internal, text, classifier)
+    }
+
+    /// The same of a name of a thing or a program, which is worth nothing without the hosts in it: what is internal, such as
+    /// IP addresses, stays.
+    pub fn redact_name(&self, text: &str, classifier: &Classifier) -> String {
+        self.redact_from(Level::Confidential, text, classifier)
+    }
+
+    /// Replaces what belongs to classes of this level and above.
+    fn redact_from(&self, level: Level, text: &str, classifier: &Classifier) -> String {
         let Some((flat, hits)) = classifier.search(text.as_bytes(), false) else {
             return format!("[unscanned:{}]", text.len());
         };
@@ -107,6 +118,9 @@ impl Redactor {
                 None => (hit.span.start, hit.span.end.min(text.len())),
             };
             let class = classifier.class(hit.class);
+            if class.is_some_and(|class| class.level < level) {
+                continue;
+            }
             let is_secret = class.is_some_and(|class| class.name.starts_with("secret."));
             let (start, end) = if is_secret {
                 widen(text.as_bytes(), start, end)

@@ -26,11 +26,14 @@ pub(crate) struct Call {
     pub(crate) activity: &'static str,
 }
 
+/// A server, and the calls that it gets.
+type Play = (Command, Vec<Call>);
+
 /// A server with its calls.
 struct Case {
     name: &'static str,
     without: &'static str,
-    play: fn(&Path) -> Result<(Command, Vec<Call>)>,
+    play: fn(&Path) -> Result<Play>,
 }
 
 const CASES: [Case; 4] = [
@@ -204,7 +207,7 @@ fn judge(call: &Call, event: &Event) -> Result<()> {
     Ok(())
 }
 
-fn sqlite(folder: &Path) -> Result<(Command, Vec<Call>)> {
+fn sqlite(folder: &Path) -> Result<Play> {
     let mut server = python_program(Sdk::Python1, "mcp-server-sqlite")?;
     server.arg("--db-path").arg(folder.join("shop.db"));
     let call = |tool, query: String, things: &[&str], activity| Call {
@@ -257,7 +260,7 @@ fn sqlite(folder: &Path) -> Result<(Command, Vec<Call>)> {
     Ok((server, calls))
 }
 
-fn filesystem(folder: &Path) -> Result<(Command, Vec<Call>)> {
+fn filesystem(folder: &Path) -> Result<Play> {
     let mut server = node_package("@modelcontextprotocol/server-filesystem/dist/index.js")?;
     server.arg(folder);
     let path = |name: &str| folder.join(name).display().to_string();
@@ -303,7 +306,7 @@ fn filesystem(folder: &Path) -> Result<(Command, Vec<Call>)> {
     Ok((server, calls))
 }
 
-fn git(folder: &Path) -> Result<(Command, Vec<Call>)> {
+fn git(folder: &Path) -> Result<Play> {
     let mut make = Command::new("git");
     make.args(["init", "--quiet"]).arg(folder);
     ensure!(make.status()?.success(), "cannot make a repository");
@@ -331,7 +334,7 @@ fn git(folder: &Path) -> Result<(Command, Vec<Call>)> {
 }
 
 /// The server is asked for a place that nobody listens at: what is declared counts.
-fn fetch(_folder: &Path) -> Result<(Command, Vec<Call>)> {
+fn fetch(_folder: &Path) -> Result<Play> {
     let mut server = python_program(Sdk::Python2, "mcp-server-fetch")?;
     server.arg("--ignore-robots-txt");
     let call = Call {

@@ -241,6 +241,9 @@ impl Auditor {
         let observed = Observed::of(&interaction);
         let level = self.settings.level;
         self.contents.hide(&mut interaction, &content, level);
+        let (mut client, mut server) = (client, server);
+        self.contents
+            .hide_around(&mut interaction, [&mut client, &mut server]);
         let mut event = AuditEvent {
             settings: Arc::clone(&self.settings),
             environment: self.environment.clone(),

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use auditor_content::{Classifier, Redactor, Report};
 use auditor_resource::{Call, Catalogue, Declared, Level, Returned, Rules};
-
 use bytes::Bytes;
 
 use super::{
     event::Party,
     settings,
+    texts::Texts,
     tools::{Tool, Tools},
 };
 use crate::mcp::{Direction, Failure, Interaction, Outcome, Part, Peer, Stage};
@@ -40,6 +40,7 @@ pub(super) struct Contents {
     names: Arc<Names>,
     /// Without it no body goes on.
     privacy: Option<Arc<Privacy>>,
+    texts: Texts,
     tools: Tools,
 }
 
@@ -74,6 +75,7 @@ impl Contents {
 
     pub(super) fn set_privacy(&mut self, privacy: Arc<Privacy>) {
         self.privacy = Some(privacy);
+        self.texts = Texts::default();
     }
 
     /// Replaces bodies by redacted ones where the level asks for them, and takes them away elsewhere; hides what is
@@ -113,8 +115,19 @@ impl Contents {
                 part.keys.iter_mut().for_each(hide);
             }
             if let Outcome::Failure(Failure::Error { message, .. }) = &mut interaction.outcome {
-                hide(message);
+                *message = privacy.redactor.redact_text(message, &privacy.classifier);
             }
+        }
+    }
+
+    /// Hides what is private in what is no message: names, heads of HTTP, arguments of the processes at both ends.
+    pub(super) fn hide_around(&mut self, interaction: &mut Interaction, parties: [&mut Party; 2]) {
+        let Some(privacy) = self.privacy.clone() else {
+            return;
+        };
+        self.texts.hide_in_interaction(interaction, &privacy);
+        for party in parties {
+            self.texts.hide_in_party(party, &privacy);
         }
     }
 
@@ -183,8 +196,9 @@ impl Contents {
 }
 
 impl Privacy {
+    /// Hides what is private in a name.
     fn hide(&self, text: &mut String) {
-        *text = self.redactor.redact_text(text, &self.classifier);
+        *text = self.redactor.redact_name(text, &self.classifier);
     }
 
     /// Hides what is private in names of things.
@@ -202,10 +216,11 @@ impl Privacy {
     }
 }
 
+/// Whether something private may be in what was taken out of a message: it was found there, or not all was looked at.
 fn found_any(report: &Option<Report>) -> bool {
     report
         .as_ref()
-        .is_some_and(|report| !report.findings.is_empty())
+        .is_none_or(|report| !report.is_whole || !report.findings.is_empty())
 }
 
 /// The names that a server goes by, what it calls itself first: its own, its package's, its script's, its program's.
@@ -375,5 +390,27 @@ mod tests {
             call("tools/call", Some("x"), "{}", "{}"),
         );
         assert!(event["unmapped"]["mcp"]["request"]["body"].is_null());
+    }
+
+    #[test]
+    fn what_is_private_around_a_message_is_hidden() {
+        let mut call = call("tools/call", Some("x"), "{}", "{}");
+        let mut session = (*call.session).clone();
+        session.client_info = Some(Peer {
+            name: format!("client {SECRET}"),
+            version: "1".into(),
+        });
+        call.session = Arc::new(session);
+        let head = crate::wire::HttpHead {
+            version: 11,
+            method: "POST".into(),
+            target: format!("/mcp/{SECRET}"),
+            user_agent: Some(SECRET.into()),
+            ..crate::wire::HttpHead::default()
+        };
+        call.request.as_mut().unwrap().http = Some(Arc::new(head));
+        let event = event(&mut auditor(), call);
+        assert!(!event.to_string().contains(SECRET), "{event}");
+        assert!(event.to_string().contains("[secret.github_pat:"));
     }
 }

@@ -23,6 +23,7 @@ mod question;
 mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
+mod texts;
 mod tools;
 mod unmapped;
 mod workflow;

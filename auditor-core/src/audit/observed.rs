@@ -162,10 +162,8 @@ fn refuses(text: &str) -> bool {
 /// The text of a tool's error.
 fn first_text(part: &Part) -> Option<String> {
     let content = member(result(part)?, b"content")?;
-    let text = content
-        .elements()?
-        .find_map(|item| member(item, b"text")?.string().map(Into::into));
-    text
+    let mut items = content.elements()?;
+    items.find_map(|item| member(item, b"text")?.string().map(Into::into))
 }
 
 /// What a person answered.

@@ -445,7 +445,7 @@ fn an_event_says_where_the_host_stands_by_the_time_it_is_made() {
     assert_eq!(event["device"]["instance_uid"], "i-1");
     assert_eq!(
         event["metadata"]["profiles"],
-        serde_json::json!(["host", "cloud"])
+        serde_json::json!(["host", "cloud", "security_control"])
     );
     let shown = &event["unmapped"]["mcp"]["environment"];
     assert_eq!(shown["clock"]["last_step_ns"], -12_000_000);
