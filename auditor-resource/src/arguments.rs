@@ -19,6 +19,9 @@ pub const RESOURCES: usize = 64;
 pub const NODES: usize = 4_096;
 /// Levels of the arguments that are looked at.
 const DEPTH: usize = 16;
+/// Bytes of arguments from which on only [`LARGE_DEPTH`] levels are looked at: each level is read once more.
+const LARGE: usize = 1 << 20;
+const LARGE_DEPTH: usize = 2;
 /// Longest value that may be a name, in bytes; SQL may be longer.
 const VALUE: usize = 4 << 10;
 
@@ -157,9 +160,11 @@ impl Walk {
             name: String::new(),
             depth: 0,
         }];
+        let is_large = arguments.text.len() > LARGE;
+        let depth = if is_large { LARGE_DEPTH } else { DEPTH };
         let mut left = NODES;
         while let Some(node) = nodes.pop() {
-            if left == 0 || node.depth > DEPTH {
+            if left == 0 || node.depth > depth {
                 self.declared.is_cut = true;
                 continue;
             }
@@ -661,6 +666,15 @@ mod tests {
         );
         let deep = format!("{}\"x\"{}", "{\"a\":".repeat(40), "}".repeat(40));
         assert!(read("x", "y", &deep).is_cut);
+        let large = format!(
+            r#"{{"path":"/a","in":{{"in":{{"path":"/b"}}}},"text":"{}"}}"#,
+            "x".repeat(LARGE)
+        );
+        let declared = read("x", "y", &large);
+        assert_eq!(
+            (named(&declared), declared.is_cut),
+            (vec!["file /a unknown /path argument_name".to_owned()], true)
+        );
     }
 
     proptest! {
