@@ -40,6 +40,8 @@ pub(super) struct Contents {
     names: Arc<Names>,
     /// Without it no body goes on.
     privacy: Option<Arc<Privacy>>,
+    /// Names the key of fingerprints.
+    key: Option<Arc<str>>,
     texts: Texts,
     tools: Tools,
 }
@@ -57,6 +59,8 @@ pub struct Content {
     pub request: Option<Report>,
     /// The kinds of data in the answer.
     pub response: Option<Report>,
+    /// Names the key of the fingerprints that stand for what was hidden.
+    pub key: Option<Arc<str>>,
 }
 
 impl Content {
@@ -74,6 +78,7 @@ impl Contents {
     }
 
     pub(super) fn set_privacy(&mut self, privacy: Arc<Privacy>) {
+        self.key = Some(privacy.redactor.key_id().into());
         self.privacy = Some(privacy);
         self.texts = Texts::default();
     }
@@ -141,6 +146,7 @@ impl Contents {
         let Some(method) = interaction.method.as_deref() else {
             return Content {
                 response: in_response,
+                key: self.key.clone(),
                 ..Content::default()
             };
         };
@@ -191,6 +197,7 @@ impl Contents {
             tool,
             request: in_request,
             response: in_response,
+            key: self.key.clone(),
         }
     }
 }

@@ -74,7 +74,7 @@ struct Mcp<'a> {
     result: Option<ResultView<'a>>,
     tool: Option<ToolView>,
     classifications: List<Classifications<'a>>,
-    classified: ClassifiedView,
+    classified: ClassifiedView<'a>,
     decision: DecisionView<'a>,
     witnesses: Witnesses<'a>,
     hop: Option<HopView>,

@@ -26,7 +26,9 @@ pub(super) struct ClassificationView<'a> {
 
 /// How far the messages were looked at.
 #[derive(Serialize)]
-pub(super) struct ClassifiedView {
+pub(super) struct ClassifiedView<'a> {
+    /// Fingerprints can be compared where this is the same.
+    key_id: Option<&'a str>,
     request: Option<Looked>,
     response: Option<Looked>,
 }
@@ -71,14 +73,15 @@ impl<'a> Iterator for Classifications<'a> {
     }
 }
 
-impl ClassifiedView {
-    pub(super) fn of(content: &Content) -> Self {
+impl<'a> ClassifiedView<'a> {
+    pub(super) fn of(content: &'a Content) -> Self {
         let looked = |report: &Report| Looked {
             whole: report.is_whole,
             bytes: report.scanned,
             left_out: report.rest.iter().map(|(_, count)| u64::from(*count)).sum(),
         };
         Self {
+            key_id: content.key.as_deref(),
             request: content.request.as_ref().map(looked),
             response: content.response.as_ref().map(looked),
         }
