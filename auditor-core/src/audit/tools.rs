@@ -79,8 +79,9 @@ impl Tool {
         if tool.text.len() > DEFINITION || !tool.whole {
             return None;
         }
-        // Its maps are sorted, so that the order in which a server writes members does not count.
-        let definition: serde_json::Value = serde_json::from_slice(tool.text).ok()?;
+        let mut definition: serde_json::Value = serde_json::from_slice(tool.text).ok()?;
+        // So that the order in which a server writes members does not count.
+        sort(&mut definition);
         let hint = |name: &str| {
             definition
                 .pointer(&format!("/annotations/{name}"))?
@@ -97,6 +98,20 @@ impl Tool {
             open_world: hint("openWorldHint"),
             formats,
         })
+    }
+}
+
+/// Sorts the members of all objects within. As deep as `serde_json` reads, which is 128 levels.
+fn sort(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(members) => {
+            let mut sorted: Vec<_> = std::mem::take(members).into_iter().collect();
+            sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+            sorted.iter_mut().for_each(|(_, value)| sort(value));
+            *members = sorted.into_iter().collect();
+        }
+        serde_json::Value::Array(elements) => elements.iter_mut().for_each(sort),
+        _ => {}
     }
 }
 
