@@ -37,6 +37,12 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// Its member of this name; of several the last, as for most receivers.
+    pub fn member(self, name: &[u8]) -> Option<Self> {
+        let named = self.members()?.filter(|(key, _)| **key == *name);
+        named.last().map(|(_, value)| value)
+    }
+
     /// Its elements, if it is an array.
     pub fn elements(self) -> Option<Elements<'a>> {
         (self.text.first() == Some(&b'[')).then_some(Elements {
@@ -282,6 +288,14 @@ mod tests {
             members,
             expected.map(|(key, value)| (key.to_vec(), value.to_vec()))
         );
+    }
+
+    #[test]
+    fn of_members_with_one_name_the_last_counts() {
+        let object = value(r#"{"a":1,"b":2,"a":3}"#);
+        assert_eq!(object.member(b"a").unwrap().text, b"3");
+        assert_eq!(object.member(b"c"), None);
+        assert_eq!(value("[1]").member(b"a"), None);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Returned {
     /// Reads the `result` of a response, by its whole message. `None` where it has none.
     pub fn read(message: &[u8]) -> Option<Self> {
         let (message, _) = Value::first(message)?;
-        let result = member(message, b"result")?;
+        let result = message.member(b"result")?;
         let mut returned = Self::default();
         for (key, value) in result.members()? {
             match &*key {
@@ -59,29 +59,29 @@ impl Returned {
     }
 
     fn item(&mut self, item: Value<'_>) {
-        let kind = match member(item, b"type").and_then(Value::string).as_deref() {
+        let kind = match item.member(b"type").and_then(Value::string).as_deref() {
             Some("text") => "text",
             Some("image") => "image",
             Some("audio") => "audio",
             Some("resource") => "resource",
             Some("resource_link") => "resource_link",
             // What `resources/read` gives back has no type.
-            None if member(item, b"uri").is_some() => "resource",
+            None if item.member(b"uri").is_some() => "resource",
             _ => "other",
         };
         let inner = if kind == "resource" {
-            member(item, b"resource").unwrap_or(item)
+            item.member(b"resource").unwrap_or(item)
         } else {
             item
         };
         let content = [&b"text"[..], b"data", b"blob"]
             .into_iter()
-            .find_map(|name| member(inner, name));
+            .find_map(|name| inner.member(name));
         self.count(
             kind,
             content.map_or(0, |content| content.text.len().saturating_sub(2)),
         );
-        if let Some(uri) = member(inner, b"uri").and_then(Value::string) {
+        if let Some(uri) = inner.member(b"uri").and_then(Value::string) {
             if self.links.len() < LINKS {
                 self.links.push(uri::shown(&uri));
             } else {
@@ -137,12 +137,6 @@ fn rows(value: Value<'_>) -> Option<u64> {
 fn rows_of_list(value: Value<'_>) -> Option<u64> {
     value.elements()?;
     rows(value)
-}
-
-pub(crate) fn member<'a>(value: Value<'a>, name: &[u8]) -> Option<Value<'a>> {
-    let found = value.members()?.filter(|(key, _)| **key == *name);
-    // As for most receivers the last one counts.
-    found.last().map(|(_, value)| value)
 }
 
 #[cfg(test)]

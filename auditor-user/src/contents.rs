@@ -2,7 +2,7 @@
 //!
 //! Reads no content itself. The key of fingerprints is new whenever this is read.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use auditor_content::{Classifier, Redactor};
@@ -44,10 +44,9 @@ impl Contents {
         pipeline.set_privacy(Arc::clone(&self.privacy));
     }
 
-    /// Reads the configuration again. What cannot be taken leaves what is in force as it is; the log tells.
-    pub(crate) fn reload(path: Option<&PathBuf>, pipeline: &mut Pipeline) {
-        let config = Config::read(path.map(PathBuf::as_path));
-        match config.and_then(|(config, _)| Self::read(&config)) {
+    /// Takes what is configured now. What cannot be taken leaves what is in force as it is; the log tells.
+    pub(crate) fn reload(config: &Config, pipeline: &mut Pipeline) {
+        match Self::read(config) {
             Ok(contents) => contents.apply(pipeline),
             Err(error) => tracing::error!(
                 "rules of contents cannot be read again, those before stay in force: {error:#}"

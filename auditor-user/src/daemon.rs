@@ -3,6 +3,8 @@
 //! All work on what the kernel delivered happens here, on one thread; the capture thread only carries. For the
 //! pipeline time passes only as far as the ring was read: what waits there is not late, however busy the host is.
 
+mod replay;
+
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
@@ -18,6 +20,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
+pub(crate) use self::replay::replay;
 use crate::{
     capture::{self, Batch, Capture, Clock, Recording, since_boot},
     config::Config,
@@ -36,8 +39,6 @@ use crate::{
 
 /// How often counters are read and what is old is forgotten.
 const TICK: Duration = Duration::from_secs(1);
-/// Time that passes after the last record of a replay, in nanoseconds.
-const AFTERMATH: u64 = 500_000_000;
 /// Longest time between looks at the timers.
 const NEVER: Duration = Duration::from_secs(3_600);
 
@@ -164,7 +165,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     daemon.enrolment = Some(enrolment);
     daemon.identities = Some(Identities::start(
         &options.config,
-        options.file.clone(),
+        options.file.text.clone(),
         options.data_dir.clone(),
         &mut daemon.pipeline,
     )?);
@@ -216,33 +217,6 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     if let Some(enrolment) = enrolment {
         enrolment.stop();
     }
-    Ok(summary)
-}
-
-/// Plays a capture file through the same pipeline.
-///
-/// # Errors
-/// When the file cannot be played, or events cannot be written.
-pub(crate) fn replay(options: &Options, path: &std::path::Path, output: Output) -> Result<Summary> {
-    let clock = Clock { boot: Time(0) };
-    let table = Table::of_recording();
-    let mut daemon = Daemon::new(options, table, clock, output, None);
-    let mut last = Time(0);
-    let played = capture::replay(path, |bytes, clock| {
-        daemon.clock = clock;
-        daemon.table.set_boot(clock.boot);
-        let time = record::decode(bytes).map_or(last, |record| clock.time(record.time()));
-        last = last.max(time);
-        daemon.pass_time(last);
-        daemon.handle_record(bytes);
-    });
-    daemon.pass_time(last.after(AFTERMATH));
-    let counts = Counts {
-        written: *played.as_ref().unwrap_or(&0),
-        ..Counts::default()
-    };
-    let summary = daemon.finish(counts, last)?;
-    played?;
     Ok(summary)
 }
 
@@ -329,22 +303,6 @@ impl Daemon {
             self.is_asked = false;
         }
         self.handle_timeout();
-    }
-
-    /// Lets the time of a replay pass, with everything that falls due on the way.
-    fn pass_time(&mut self, to: Time) {
-        let mut passed = Time(0);
-        while let Some(due) = self
-            .pipeline
-            .poll_timeout()
-            .filter(|due| *due <= to && *due > passed)
-        {
-            passed = due;
-            self.pipeline.handle_timeout(due, &self.table);
-            self.write_events(due);
-        }
-        self.pipeline.handle_timeout(to, &self.table);
-        self.write_events(to);
     }
 
     /// Takes one record.
@@ -534,14 +492,24 @@ impl Daemon {
         }
     }
 
+    /// Reads the configuration again. What cannot be taken leaves what is in force as it is.
     fn reload(&mut self) {
-        if let Some(identities) = &mut self.identities {
-            identities.reload(&mut self.pipeline);
-        }
-        if self.policies.reload() {
+        let (config, text) = match Config::read(self.config_path.as_deref()) {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::error!(
+                    "the configuration cannot be read again, the one before stays in force: {error:#}"
+                );
+                return;
+            }
+        };
+        if self.policies.reload(&config.policy) {
             self.pipeline.set_policy(self.policies.policy());
         }
-        Contents::reload(self.config_path.as_ref(), &mut self.pipeline);
+        Contents::reload(&config, &mut self.pipeline);
+        if let Some(identities) = &mut self.identities {
+            identities.reload(&config, text, &mut self.pipeline);
+        }
     }
 
     fn take_environment(&mut self) {

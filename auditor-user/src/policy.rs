@@ -20,8 +20,6 @@ const FILES: usize = 256;
 /// The policies in force.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policies {
-    /// The configuration file, as it was given; none for the usual one.
-    path: Option<PathBuf>,
     set: Option<Arc<PolicySet>>,
 }
 
@@ -30,17 +28,16 @@ impl Policies {
     ///
     /// # Errors
     /// When it cannot be read, or something is wrong with it.
-    pub(crate) fn start(config: &config::Policy, path: Option<PathBuf>) -> Result<Self> {
-        let mut policies = Self { path, set: None };
+    pub(crate) fn start(config: &config::Policy) -> Result<Self> {
+        let mut policies = Self::default();
         policies.take(config)?;
         Ok(policies)
     }
 
     /// Takes what is configured now. What cannot be taken leaves the policies in force as they are; the log tells.
     /// Gives whether they were taken.
-    pub(crate) fn reload(&mut self) -> bool {
-        let config = config::Config::read(self.path.as_deref());
-        let taken = config.and_then(|(config, _)| self.take(&config.policy));
+    pub(crate) fn reload(&mut self, config: &config::Policy) -> bool {
+        let taken = self.take(config);
         if let Err(error) = &taken {
             tracing::error!("policies cannot be read again, those before stay in force: {error:#}");
         }
@@ -145,20 +142,21 @@ mod tests {
         let text = format!("[policy]\nfiles = [{:?}]", folder.display().to_string());
         fs::write(&configuration, text).unwrap();
         let (config, _) = config::Config::read(Some(&configuration)).unwrap();
-        let mut policies = Policies::start(&config.policy, Some(configuration.clone())).unwrap();
+        let mut policies = Policies::start(&config.policy).unwrap();
         let version =
             |policies: &Policies| policies.set.as_ref().map(|set| set.version().to_string());
         let first = version(&policies);
         assert!(first.is_some());
         fs::write(&file, "permit(principal, action);").unwrap();
-        assert!(!policies.reload());
+        assert!(!policies.reload(&config.policy));
         assert_eq!(version(&policies), first);
-        assert!(Policies::start(&config.policy, None).is_err());
+        assert!(Policies::start(&config.policy).is_err());
         fs::write(&file, "forbid(principal, action, resource);").unwrap();
-        assert!(policies.reload());
+        assert!(policies.reload(&config.policy));
         assert!(version(&policies) != first);
         fs::write(&configuration, "").unwrap();
-        assert!(policies.reload());
+        let (config, _) = config::Config::read(Some(&configuration)).unwrap();
+        assert!(policies.reload(&config.policy));
         assert!(policies.policy().is_none());
         fs::remove_dir_all(folder).unwrap();
     }

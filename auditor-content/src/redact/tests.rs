@@ -146,3 +146,20 @@ fn fingerprints_differ_by_key_and_name_their_key() {
     assert_ne!(one.key_id(), two.key_id());
     assert_eq!(one.key_id().len(), 8);
 }
+
+#[test]
+fn a_name_keeps_its_host_and_loses_its_secret() {
+    let classifier = Classifier::new(&Settings::default()).unwrap();
+    let redactor = Redactor::new([1; 32], Policy::default());
+    let name = format!("peer 203.0.113.7 said {PAT}");
+    let shown = redactor.redact_name(&name, &classifier);
+    assert!(
+        shown.contains("203.0.113.7") && !shown.contains(PAT),
+        "{shown}"
+    );
+    assert!(
+        !redactor
+            .redact_text(&name, &classifier)
+            .contains("10.1.2.3")
+    );
+}

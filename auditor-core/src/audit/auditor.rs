@@ -129,14 +129,14 @@ impl Auditor {
     #[must_use]
     pub fn poll_finding(&mut self, now: Time) -> Option<FindingEvent> {
         let found = self.hijacks.poll().or_else(|| self.disagreements.poll());
-        let mut finding = found?;
+        let finding = found?;
         self.sequence += 1;
         self.findings += 1;
-        finding.number = self.findings;
         Some(FindingEvent {
             settings: Arc::clone(&self.settings),
             environment: self.environment.clone(),
             sequence: self.sequence,
+            number: self.findings,
             logged: now,
             finding,
         })

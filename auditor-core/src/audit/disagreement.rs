@@ -69,7 +69,6 @@ impl Disagreements {
         }
         self.told.insert(case, ());
         self.found.push_back(Finding {
-            number: 0,
             kind,
             secret: None,
             first: None,

@@ -18,6 +18,8 @@ pub struct FindingEvent {
     pub(super) environment: Option<Arc<Rendered>>,
     /// Number among all events within this run.
     pub sequence: u64,
+    /// Number among the findings within this run, from 1.
+    pub number: u64,
     /// When it was made.
     pub logged: Time,
     /// What was found.
@@ -27,7 +29,7 @@ pub struct FindingEvent {
 impl FindingEvent {
     /// Unique for a finding.
     pub fn uid(&self) -> String {
-        format!("{}-f{}", self.settings.run, self.finding.number)
+        format!("{}-f{}", self.settings.run, self.number)
     }
 
     /// Its kind, for programs.

@@ -161,24 +161,19 @@ fn refuses(text: &str) -> bool {
 
 /// The text of a tool's error.
 fn first_text(part: &Part) -> Option<String> {
-    let content = member(result(part)?, b"content")?;
+    let content = result(part)?.member(b"content")?;
     let mut items = content.elements()?;
-    items.find_map(|item| member(item, b"text")?.string().map(Into::into))
+    items.find_map(|item| item.member(b"text")?.string().map(Into::into))
 }
 
 /// What a person answered.
 fn action(part: &Part) -> Option<String> {
-    Some(member(result(part)?, b"action")?.string()?.into_owned())
+    Some(result(part)?.member(b"action")?.string()?.into_owned())
 }
 
 fn result(part: &Part) -> Option<Value<'_>> {
     let (message, _) = Value::first(part.body.as_deref()?)?;
-    member(message, b"result")
-}
-
-fn member<'a>(value: Value<'a>, name: &[u8]) -> Option<Value<'a>> {
-    let found = value.members()?.filter(|(key, _)| **key == *name);
-    found.last().map(|(_, value)| value)
+    message.member(b"result")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Texts that leave with every event and are no message: what programs call themselves, their arguments, heads of HTTP.
 //!
-//! They come again and again, so what became of each is remembered. Bound: [`KNOWN`] texts; longer ones than [`TEXT`] are
-//! looked at each time.
+//! They come again and again, so those in which nothing is private are remembered; no others, for a secret is not to be held.
+//! Bound: [`KNOWN`] texts; longer ones than [`TEXT`] are looked at each time.
 
 use std::sync::Arc;
 
@@ -19,27 +19,28 @@ const TEXT: usize = 1_024;
 /// Hides what is private in such texts.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    /// What each became; `None` where nothing in it is private.
-    known: Memory<Box<str>, Option<Box<str>>, KNOWN>,
+    harmless: Memory<Box<str>, (), KNOWN>,
 }
 
 impl Texts {
     /// What a text becomes; `None` where it may stay.
-    fn hidden(&mut self, text: &str, privacy: &Privacy) -> Option<Box<str>> {
-        if let Some(known) = self.known.get(text) {
-            return known.clone();
+    fn hidden(&mut self, text: &str, privacy: &Privacy) -> Option<String> {
+        if self.harmless.get(text).is_some() {
+            return None;
         }
         let shown = privacy.redactor.redact_name(text, &privacy.classifier);
-        let hidden = (shown != text).then(|| shown.into_boxed_str());
-        if text.len() <= TEXT {
-            self.known.insert(text.into(), hidden.clone());
+        if shown != text {
+            return Some(shown);
         }
-        hidden
+        if text.len() <= TEXT {
+            self.harmless.insert(text.into(), ());
+        }
+        None
     }
 
     fn hide(&mut self, text: &mut String, privacy: &Privacy) {
         if let Some(hidden) = self.hidden(text, privacy) {
-            *text = hidden.into();
+            *text = hidden;
         }
     }
 

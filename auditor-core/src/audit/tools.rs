@@ -47,7 +47,9 @@ impl Tools {
         let Some((message, _)) = Value::first(message) else {
             return;
         };
-        let tools = member(message, b"result").and_then(|result| member(result, b"tools"));
+        let tools = message
+            .member(b"result")
+            .and_then(|result| result.member(b"tools"));
         let Some(tools) = tools.and_then(Value::elements) else {
             return;
         };
@@ -58,7 +60,7 @@ impl Tools {
             return;
         };
         for tool in tools {
-            let Some(name) = member(tool, b"name").and_then(Value::string) else {
+            let Some(name) = tool.member(b"name").and_then(Value::string) else {
                 continue;
             };
             let has_room = known.len() < TOOLS || known.contains_key(&*name);
@@ -135,11 +137,6 @@ fn find_formats(
             find_formats(property, &place, levels - 1, found);
         }
     }
-}
-
-fn member<'a>(value: Value<'a>, name: &[u8]) -> Option<Value<'a>> {
-    let found = value.members()?.filter(|(key, _)| **key == *name);
-    found.last().map(|(_, value)| value)
 }
 
 #[cfg(test)]

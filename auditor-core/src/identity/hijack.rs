@@ -6,13 +6,12 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{certificate::Certificate, credential::Credential, grade::Identity};
-use crate::{
-    audit::Process,
-    key::{ProcessKey, Time},
-    mcp::InteractionId,
-    memory::Memory,
+use super::{
+    certificate::Certificate,
+    credential::Credential,
+    finding::{Finding, FindingKind, Use},
 };
+use crate::{audit::Process, key::ProcessKey, memory::Memory};
 
 /// Credentials, sessions, processes and told cases remembered, each.
 const KNOWN: usize = 16_384;
@@ -24,54 +23,6 @@ pub struct Gateways {
     pub executables: Vec<String>,
     /// Names of images, without their tag.
     pub images: Vec<String>,
-}
-
-/// Something that was found.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// Number of the finding within this run, from 1.
-    pub number: u64,
-    /// What.
-    pub kind: FindingKind,
-    /// Keyed hash of the credential or session; `None` where a program was replaced.
-    pub secret: Option<Arc<str>>,
-    /// Who used it first, or the process before its program was replaced; `None` where a token tells whose it
-    /// is, and nobody else was seen to show it before.
-    pub first: Option<Use>,
-    /// Who uses it now.
-    pub second: Use,
-    /// The policies that determined what the server did not heed.
-    pub policies: Vec<Arc<str>>,
-}
-
-/// Kinds of findings.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum FindingKind {
-    /// Two workloads showed one credential.
-    SharedCredential,
-    /// A token was shown outside the pod, namespace or service account it is bound to.
-    MisplacedToken,
-    /// A session id came from a process that had not begun the session.
-    HijackedSession,
-    /// A process that spoke MCP runs another program now.
-    ReplacedProgram,
-    /// The server did what the policy forbids.
-    ForbiddenAndDone,
-    /// The server refused what the policy permits.
-    PermittedAndRefused,
-}
-
-/// Who used something, and in which interaction.
-#[derive(Clone, Debug)]
-pub struct Use {
-    /// When.
-    pub time: Time,
-    /// The interaction.
-    pub interaction: InteractionId,
-    /// The process.
-    pub process: Arc<Process>,
-    /// Who that is.
-    pub identity: Option<Identity>,
 }
 
 /// What one end of an interaction did.
@@ -99,7 +50,6 @@ pub struct Hijacks {
     programs: Memory<ProcessKey, Use, KNOWN>,
     told: Memory<(FindingKind, Option<Arc<str>>, ProcessKey), (), KNOWN>,
     found: VecDeque<Finding>,
-    number: u64,
 }
 
 impl Hijacks {
@@ -223,9 +173,7 @@ impl Hijacks {
             return;
         }
         self.told.insert(case, ());
-        self.number += 1;
         self.found.push_back(Finding {
-            number: self.number,
             kind,
             secret: secret.cloned(),
             first,
@@ -291,10 +239,11 @@ fn is_stranger(one: &Process, other: &Process) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{authority::Standing, credential::Scheme, verify::Verdict},
+        super::{authority::Standing, credential::Scheme, grade::Identity, verify::Verdict},
         *,
     };
     use crate::audit::{Ancestor, Container, Workload};
+    use crate::{key::Time, mcp::InteractionId};
 
     fn process(pid: u32) -> Process {
         Process {

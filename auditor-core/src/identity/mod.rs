@@ -6,6 +6,7 @@ mod authority;
 mod certificate;
 mod claims;
 mod credential;
+mod finding;
 mod grade;
 mod hijack;
 mod keys;
@@ -21,8 +22,9 @@ pub use claims::{Claims, GitHub, Kubernetes};
 #[doc(hidden)]
 pub use credential::fuzz_credential;
 pub use credential::{Credential, Credentials, Scheme};
+pub use finding::{Finding, FindingKind, Use};
 pub use grade::{Assurance, Identity, Method};
-pub use hijack::{Conduct, Finding, FindingKind, Gateways, Hijacks, Use};
+pub use hijack::{Conduct, Gateways, Hijacks};
 pub use keys::{BadKeys, Keys};
 #[doc(hidden)]
 pub use spiffe::fuzz_spiffe;

@@ -4,6 +4,7 @@
 //! database is not known. Bound: texts of [`TEXT`] bytes, [`TABLES`] tables, [`COLUMNS`] columns, [`STATEMENTS`] statements.
 
 mod dialect;
+mod statement;
 mod visit;
 
 #[cfg(test)]

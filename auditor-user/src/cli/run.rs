@@ -95,7 +95,7 @@ impl Arguments {
         let options = Options {
             issuers: config.identity.issuers()?,
             contents: Contents::read(&config)?,
-            policies: Policies::start(&config.policy, self.config.clone())?,
+            policies: Policies::start(&config.policy)?,
             authorities: config.identity.authorities()?,
             config,
             file: ConfigFile {

@@ -26,7 +26,8 @@ pub(crate) struct ConfigFile {
 
 /// Keeps the pipeline's issuers and gateways up to date.
 pub(crate) struct Identities {
-    file: ConfigFile,
+    /// Text of the configuration in force.
+    text: String,
     data_dir: Option<PathBuf>,
     /// None where no keys are fetched.
     fetcher: Option<Fetcher>,
@@ -39,12 +40,12 @@ impl Identities {
     /// When certificates cannot be read, or a thread cannot be started.
     pub(crate) fn start(
         config: &Config,
-        file: ConfigFile,
+        text: String,
         data_dir: Option<PathBuf>,
         pipeline: &mut Pipeline,
     ) -> Result<Self> {
         let mut identities = Self {
-            file,
+            text,
             data_dir,
             fetcher: None,
         };
@@ -78,9 +79,9 @@ impl Identities {
         }
     }
 
-    /// Reads the configuration again. What cannot be taken leaves the one in force as it is.
-    pub(crate) fn reload(&mut self, pipeline: &mut Pipeline) {
-        match self.try_reload(pipeline) {
+    /// Takes the configuration that was read again. What cannot be taken leaves the one in force as it is.
+    pub(crate) fn reload(&mut self, config: &Config, text: String, pipeline: &mut Pipeline) {
+        match self.try_reload(config, text, pipeline) {
             Ok(unchanged) if unchanged.is_empty() => {
                 tracing::info!(
                     "configuration read again: issuers, authorities and gateways are in force"
@@ -97,19 +98,23 @@ impl Identities {
     }
 
     /// Gives the keys that changed, and that a running daemon cannot take.
-    fn try_reload(&mut self, pipeline: &mut Pipeline) -> Result<Vec<String>> {
-        let (config, text) = Config::read(self.file.path.as_deref())?;
+    fn try_reload(
+        &mut self,
+        config: &Config,
+        text: String,
+        pipeline: &mut Pipeline,
+    ) -> Result<Vec<String>> {
         let issuers = config.identity.issuers()?;
         let authorities = config.identity.authorities()?;
         // All that can fail comes first.
-        let fetcher = self.fetch(&config)?;
-        let unchanged = fixed_changes(&self.file.text, &text)?;
+        let fetcher = self.fetch(config)?;
+        let unchanged = fixed_changes(&self.text, &text)?;
         pipeline.set_identities(issuers, authorities, config.identity.gateways());
         self.fetcher = fetcher;
         self.take_answers(pipeline);
         // What needs a restart is named until there was one.
         if unchanged.is_empty() {
-            self.file.text = text;
+            self.text = text;
         }
         Ok(unchanged)
     }
