@@ -3,10 +3,11 @@
 
 use std::{hint::black_box, time::Instant};
 
-use auditor_resource::{Call, Catalogue, Declared, Returned, Rules};
+use auditor_resource::{Call, Catalogue, Declared, Returned, Rules, sql::Readings};
 
 fn main() -> Result<(), auditor_resource::Error> {
     let (rules, catalogue) = (Rules::built_in()?, Catalogue::built_in()?);
+    let mut readings = Readings::default();
     let filler = "x".repeat(700);
     let sql = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"read_query","arguments":{{"query":"SELECT name, email FROM customers c JOIN orders o ON o.customer = c.id WHERE c.note = '{filler}'"}}}}}}"#
@@ -30,7 +31,12 @@ fn main() -> Result<(), auditor_resource::Error> {
             formats: &[],
         };
         time(name, || {
-            drop(black_box(Declared::read(&call, &rules, &catalogue)))
+            drop(black_box(Declared::read(
+                &call,
+                &rules,
+                &catalogue,
+                &mut readings,
+            )))
         });
     }
     time("result", || {

@@ -55,10 +55,16 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// Reads a call.
-    pub fn read(call: &Call<'_>, rules: &Rules, catalogue: &Catalogue) -> Self {
+    /// Reads a call; `readings` remembers what it said in SQL.
+    pub fn read(
+        call: &Call<'_>,
+        rules: &Rules,
+        catalogue: &Catalogue,
+        readings: &mut sql::Readings,
+    ) -> Self {
         let mut walk = Walk {
             declared: Self::default(),
+            readings,
             taken: Vec::new(),
         };
         walk.method(call);
@@ -80,8 +86,9 @@ impl Declared {
     }
 }
 
-struct Walk {
+struct Walk<'a> {
     declared: Declared,
+    readings: &'a mut sql::Readings,
     /// Places that a rule has named.
     taken: Vec<String>,
 }
@@ -94,7 +101,7 @@ struct Node<'a> {
     depth: usize,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// What the method itself names.
     fn method(&mut self, call: &Call<'_>) {
         let Some(target) = call.target else { return };
@@ -290,7 +297,7 @@ impl Walk {
     }
 
     fn sql(&mut self, text: &str, dialect: Option<Dialect>, place: &str, basis: Basis) {
-        let read = sql::read(text, dialect);
+        let read = self.readings.read(text, dialect);
         let says_nothing = read.query_type == QueryType::Unknown
             || (read.query_type == QueryType::Select && read.tables.is_empty());
         if basis == Basis::Name && says_nothing {
@@ -428,6 +435,7 @@ fn plain(key: &str) -> String {
 
 /// Any bytes as a call: for the fuzz target. Not part of the product.
 pub fn fuzz_call(input: &[u8], rules: &Rules, catalogue: &Catalogue) {
+    let mut readings = sql::Readings::default();
     for (server, target) in [
         ("sqlite", "read_query"),
         ("filesystem", "move_file"),
@@ -440,7 +448,7 @@ pub fn fuzz_call(input: &[u8], rules: &Rules, catalogue: &Catalogue) {
             message: input,
             formats: &[],
         };
-        let declared = Declared::read(&call, rules, catalogue);
+        let declared = Declared::read(&call, rules, catalogue, &mut readings);
         assert!(declared.resources.len() <= RESOURCES);
         assert!(
             declared

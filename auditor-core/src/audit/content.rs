@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use auditor_content::{Classifier, Redactor, Report};
-use auditor_resource::{Call, Catalogue, Declared, Level, Returned, Rules};
+use auditor_resource::{Call, Catalogue, Declared, Level, Returned, Rules, sql::Readings};
 use bytes::Bytes;
 
 use super::{
@@ -44,6 +44,7 @@ pub(super) struct Contents {
     key: Option<Arc<str>>,
     texts: Texts,
     tools: Tools,
+    readings: Readings,
 }
 
 /// What the content of an interaction says.
@@ -174,7 +175,12 @@ impl Contents {
                 message: request.as_deref().unwrap_or_default(),
                 formats: tool.as_ref().map_or(&[], |tool| &tool.formats),
             };
-            Declared::read(&call, &self.names.rules, &self.names.catalogue)
+            Declared::read(
+                &call,
+                &self.names.rules,
+                &self.names.catalogue,
+                &mut self.readings,
+            )
         } else {
             Declared::default()
         };

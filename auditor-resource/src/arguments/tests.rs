@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::sql::Readings;
 
 fn read(server: &str, tool: &str, arguments: &str) -> Declared {
     let message = format!(
@@ -17,6 +18,7 @@ fn read(server: &str, tool: &str, arguments: &str) -> Declared {
         &call,
         &Rules::built_in().unwrap(),
         &Catalogue::built_in().unwrap(),
+        &mut Readings::default(),
     )
 }
 
@@ -132,6 +134,7 @@ fn resources_and_prompts_are_named_by_their_method() {
             &call,
             &Rules::default(),
             &Catalogue::default(),
+            &mut Readings::default(),
         ))
     };
     assert_eq!(

@@ -4,6 +4,7 @@
 //! database is not known. Bound: texts of [`TEXT`] bytes, [`TABLES`] tables, [`COLUMNS`] columns, [`STATEMENTS`] statements.
 
 mod dialect;
+mod readings;
 mod statement;
 mod visit;
 
@@ -11,6 +12,7 @@ mod visit;
 mod tests;
 
 pub use dialect::Dialect;
+pub use readings::Readings;
 use visit::Reading;
 
 /// Bytes of a text that is read; a longer one is unknown.
