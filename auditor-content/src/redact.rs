@@ -150,15 +150,12 @@ impl Redactor {
     }
 
     fn fingerprint(&self, value: &[u8]) -> String {
-        use std::fmt::Write as _;
-        let mut text = String::with_capacity(16);
-        if let Some(mut mac) = self.keyed.clone() {
-            mac.update(value);
-            for byte in mac.finalize().into_bytes().iter().take(8) {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "{byte:02x}");
-            }
-        }
+        let Some(mut mac) = self.keyed.clone() else {
+            return String::new();
+        };
+        mac.update(value);
+        let mut text = hex::encode(mac.finalize().into_bytes());
+        text.truncate(16);
         text
     }
 }

@@ -259,16 +259,15 @@ fn number(id: &PolicyId) -> usize {
 
 fn version(sources: &[Source<'_>]) -> String {
     if let [only] = sources {
-        return hex(only.text.as_bytes());
+        return hash(only.text.as_bytes());
     }
     let lines: String = sources
         .iter()
-        .map(|source| hex(source.text.as_bytes()) + "\n")
+        .map(|source| hash(source.text.as_bytes()) + "\n")
         .collect();
-    hex(lines.as_bytes())
+    hash(lines.as_bytes())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let hash = Sha256::digest(bytes);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+fn hash(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }

@@ -4,7 +4,7 @@
 //! reader of a message may be known later than the message. Holds its settings, a sequence number,
 //! the keyed hashes of the last [`HASHES`] session ids, and what [`Hops`] and [`Chains`] remember.
 
-use std::{collections::HashMap, fmt::Write, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -423,15 +423,12 @@ impl Auditor {
 
 /// HMAC-SHA-256 in hexadecimal digits.
 fn keyed_hash(key: &[u8; 32], secret: &str) -> Arc<str> {
-    let mut hash = String::with_capacity(64);
-    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) {
-        mac.update(secret.as_bytes());
-        for byte in mac.finalize().into_bytes() {
-            // Writing to a string cannot fail.
-            let _ = write!(hash, "{byte:02x}");
-        }
-    }
-    hash.into()
+    // A key of any length is one for HMAC.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return "".into();
+    };
+    mac.update(secret.as_bytes());
+    hex::encode(mac.finalize().into_bytes()).into()
 }
 
 /// The channel of an interaction, its client's side, and when something moved there.

@@ -98,7 +98,7 @@ fn principal<'a>(party: &'a Party, identity: Option<&'a Identity>) -> Principal<
         service_account: text(pod.and_then(|pod| pod.service_account.as_deref())),
         image: text(container.and_then(|one| one.image.as_deref())),
         exe: text(process.and_then(|process| process.exe.as_deref())),
-        exe_sha256: sha256.map(|hash| Cow::Owned(super::hex::Hex(hash).to_string())),
+        exe_sha256: sha256.map(|hash| Cow::Owned(hex::encode(hash))),
         uid: process.and_then(|process| process.uid),
         repository: text(workflow.and_then(|one| one.repository.as_deref())),
     }

@@ -84,7 +84,7 @@ impl Certificates {
         let der = chain.certificates.first();
         let der = der.map(Vec::as_slice).unwrap_or_default();
         let mut certificate = decode(der).unwrap_or_else(unreadable);
-        certificate.hash = hash(&hex(&Sha256::digest(der)));
+        certificate.hash = hash(&hex::encode(&Sha256::digest(der)));
         if let (Some(not_before), Some(not_after)) = (certificate.not_before, certificate.not_after)
         {
             let leaf = Leaf {
@@ -164,7 +164,7 @@ fn decode(der: &[u8]) -> Option<Certificate> {
     Some(Certificate {
         subject: text(certificate.subject()),
         issuer: text(certificate.issuer()),
-        serial: Some(hex(&serial[..serial.len().min(SERIAL)])),
+        serial: Some(hex::encode(&serial[..serial.len().min(SERIAL)])),
         spiffe_id: uri.map(str::to_owned),
         dns_names: hosts.take(NAMES).collect(),
         not_before: Some(seconds(certificate.validity().not_before.timestamp())),
@@ -192,7 +192,7 @@ fn text(name: &X509Name<'_>) -> Option<String> {
                 _ => {
                     let der = attribute.attr_value().to_der_vec().unwrap_or_default();
                     // Writing to a string cannot fail.
-                    let _ = write!(text, "{oid}=#{}", hex(&der));
+                    let _ = write!(text, "{oid}=#{}", hex::encode(&der));
                 }
             }
             if text.len() > TEXT {
@@ -236,10 +236,6 @@ fn escape(value: &str, out: &mut String) {
             letter => out.push(letter),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Any bytes as a chain: for the fuzz target. Not part of the product.

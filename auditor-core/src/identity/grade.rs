@@ -125,8 +125,7 @@ fn observed(process: &Process) -> Option<(String, Method)> {
         return Some((format!("container:{id}"), Method::Container));
     }
     let by_hash = process.exe_sha256.map(|hash| {
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("exe:sha256:{hex}")
+        format!("exe:sha256:{}", hex::encode(hash))
     });
     let by_path = || process.exe.as_ref().map(|path| format!("exe:{path}"));
     Some((by_hash.or_else(by_path)?, Method::Executable))
@@ -212,7 +211,9 @@ fn evidence(
         hash.update((fact.len() as u64).to_be_bytes());
         hash.update(fact);
     };
-    let bytes = |text: Option<&String>| text.map(String::as_bytes).unwrap_or_default().to_vec();
+    fn bytes(text: Option<&String>) -> &[u8] {
+        text.map(String::as_bytes).unwrap_or_default()
+    }
     add(subject.unwrap_or_default().as_bytes());
     let workload = process.and_then(|process| process.workload.as_deref());
     let container = workload.and_then(|workload| workload.container.as_ref());
@@ -222,13 +223,13 @@ fn evidence(
         .as_ref()
         .map(<[u8; 32]>::as_slice)
         .unwrap_or_default());
-    add(&bytes(process.and_then(|process| process.exe.as_ref())));
-    add(&bytes(
+    add(bytes(process.and_then(|process| process.exe.as_ref())));
+    add(bytes(
         process.and_then(|process| process.container.as_ref()),
     ));
-    add(&bytes(container.and_then(|one| one.image_digest.as_ref())));
-    add(&bytes(pod.map(|pod| &pod.uid)));
-    add(&bytes(pod.and_then(|pod| pod.service_account.as_ref())));
+    add(bytes(container.and_then(|one| one.image_digest.as_ref())));
+    add(bytes(pod.map(|pod| &pod.uid)));
+    add(bytes(pod.and_then(|pod| pod.service_account.as_ref())));
     let attested = process.and_then(|process| process.attestation.as_deref());
     let ids = attested.map(|one| one.ids.as_slice()).unwrap_or_default();
     // Counted, so that no id can be taken for the fact behind it.

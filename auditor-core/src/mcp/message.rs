@@ -238,11 +238,8 @@ pub(super) fn id(value: Value<'_>) -> Id {
         };
     }
     let digest = Sha256::digest(key.as_bytes());
-    let mark: String = digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut mark = hex::encode(digest);
+    mark.truncate(16);
     let text = shorten(text, ID_BYTES) + "…" + &mark;
     Id {
         key: text.clone().into_boxed_str(),

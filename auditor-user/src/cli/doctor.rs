@@ -217,9 +217,7 @@ fn surroundings(found: &audit::Environment) -> Vec<Finding> {
     );
     let modules = posture.lsm.as_ref().map(|modules| modules.join(", "));
     let taint = posture.kernel_tainted.map(|flags| flags.to_string());
-    let hash: Option<String> = posture
-        .binary_sha256
-        .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect());
+    let hash = posture.binary_sha256.map(hex::encode);
     let findings = [
         (
             "cloud",

@@ -22,11 +22,8 @@ impl Store {
     /// The place for an address.
     pub(super) fn new(data_dir: &Path, url: &str) -> Self {
         let hash = Sha256::digest(url.as_bytes());
-        let name: String = hash
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut name = hex::encode(hash);
+        name.truncate(32);
         Self(data_dir.join("cache").join(format!("keys-{name}.json")))
     }
 

@@ -234,11 +234,7 @@ pub(super) fn content(file: &File) -> io::Result<Content> {
         hash.update(block.get(..len).unwrap_or_default());
         at += len as u64;
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex::encode(hash.finalize()))
 }
 
 #[cfg(test)]
