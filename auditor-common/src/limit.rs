@@ -41,3 +41,21 @@ pub const LIBRARIES: u32 = 4_096;
 
 /// Programs that may be at work on one processor at once: a tracepoint's, and those of preempted user probes.
 pub const SLOTS: u32 = 16;
+
+/// Processes that serve MCP, with their descendants, whose deeds are told; the least recently used goes first.
+pub const SERVING: u32 = 16_384;
+
+/// Deeds of one process that are told in [`DEED_WINDOW`] nanoseconds; those beyond are counted.
+pub const DEEDS: u64 = 1_024;
+
+/// About an eighth of a second; a power of two.
+pub const DEED_WINDOW: u64 = 1 << 27;
+
+/// Nanoseconds that the deeds of a process which may serve MCP are told before the daemon has said whether it does.
+pub const DEED_TRIAL: u64 = 2_000_000_000;
+
+/// Nanoseconds before it is tried again.
+pub const DEED_RETRY: u64 = 30_000_000_000;
+
+/// Bytes of a name as a call gave it, with its NUL.
+pub const GIVEN_BYTES: usize = 4_096;

@@ -32,11 +32,15 @@ offsets! {
     task_group_leader: "task_struct" "group_leader";
     task_real_parent: "task_struct" "real_parent";
     task_start: "task_struct" "start_boottime" | "real_start_time";
+    task_fs: "task_struct" "fs";
+    fs_dentry: "fs_struct" "pwd.dentry";
+    fs_mount: "fs_struct" "pwd.mnt";
     task_signal: "task_struct" "signal";
     signal_live: "signal_struct" "live";
     files_fdt: "files_struct" "fdt";
     fdt_fd: "fdtable" "fd";
     file_inode: "file" "f_inode";
+    file_mode: "file" "f_mode";
     file_operations: "file" "f_op";
     file_private: "file" "private_data";
     file_dentry: "file" "f_path.dentry";

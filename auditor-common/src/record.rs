@@ -22,6 +22,11 @@ pub const BIND: u8 = 8;
 /// A process mapped an executable file that was not seen before: `stream` is its inode, `generation` its device
 /// (`major << 20 | minor`), `pos` the address.
 pub const MAPPED: u8 = 9;
+/// A process that serves MCP, or a descendant of one, did something: followed by a [`Deed`] and its strings. `end` is its
+/// kind, see [`deed`]; `lost` counts the deeds of this process that were left out before it.
+pub const DEED: u8 = 10;
+/// Deeds of a process are told from here on; with `lost` not 0, that many or more were left out before.
+pub const SERVING: u8 = 11;
 
 /// The end of a stream at which something was seen.
 pub mod end {
@@ -75,6 +80,50 @@ pub mod flag {
     pub const CAPTURING: u8 = 64;
     /// The stream of a TLS session that is not bound to its connection yet.
     pub const UNBOUND: u8 = 128;
+    /// In a record of an [`EXEC`](super::EXEC), alone: the process serves MCP, or descends from one that does.
+    pub const SERVES: u8 = 1;
+}
+
+/// Kinds of [`Deed`]s.
+pub mod deed {
+    /// A file was opened.
+    pub const OPEN: u8 = 1;
+    /// Bytes were written to an open file: told once for a file and a message that the process has read.
+    pub const WRITE: u8 = 2;
+    /// A name was taken away.
+    pub const DELETE: u8 = 3;
+    /// A name was given up for another.
+    pub const RENAME_FROM: u8 = 4;
+    /// The other name.
+    pub const RENAME_TO: u8 = 5;
+    /// A name was made: a directory or a link.
+    pub const CREATE: u8 = 6;
+    /// A file was cut or extended by its name.
+    pub const TRUNCATE: u8 = 7;
+    /// A socket was connected, or began to be.
+    pub const CONNECT: u8 = 8;
+}
+
+/// Words of a value of the map `SERVING`, whose keys are processes.
+pub mod serving {
+    /// Number of the words.
+    pub const WORDS: usize = 6;
+    /// Start of the process, nanoseconds since boot; 0 where that is not known exactly.
+    pub const START: usize = 0;
+    /// Its deeds are told until then, nanoseconds since boot: [`ALWAYS`] for a server, [`NEVER`] for what is none.
+    pub const UNTIL: usize = 1;
+    /// Messages that it has read.
+    pub const READS: usize = 2;
+    /// The stretch of time in which deeds are counted.
+    pub const WINDOW: usize = 3;
+    /// Deeds in it.
+    pub const USED: usize = 4;
+    /// Deeds left out and not told yet.
+    pub const LOST: usize = 5;
+    /// See [`UNTIL`].
+    pub const ALWAYS: u64 = u64::MAX;
+    /// See [`UNTIL`].
+    pub const NEVER: u64 = 0;
 }
 
 /// Difference between the key of a TCP stream and that of the plaintext on it.
@@ -196,7 +245,42 @@ pub struct Exec {
     pub args_len: u32,
 }
 
+/// What a process did; the payload is the path of a file or directory, then the name that the call gave.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Deed {
+    /// The peer's address: IPv4 in the first four bytes, or IPv6.
+    pub address: [u8; 16],
+    /// Inode number of the file.
+    pub inode: u64,
+    /// Flags of the call that opened it (`O_*`).
+    pub flags: u64,
+    /// The peer's port.
+    pub port: u16,
+    /// 4, 6, or 0 when there is no address.
+    pub ip: u8,
+    /// The socket's protocol (6 for TCP, 17 for UDP).
+    pub protocol: u8,
+    /// `f_mode` of the file.
+    pub file_mode: u32,
+    /// `i_mode` of the inode.
+    pub inode_mode: u16,
+    /// 1 where the path was followed up to its root.
+    pub is_whole: u16,
+    /// 0, or the error of a call that goes on (`EINPROGRESS`).
+    pub error: i32,
+    /// Bytes of the path: components separated by NUL, innermost first. Of the file, or of what the given name begins at.
+    pub path_len: u32,
+    /// Bytes of the name as the call gave it, with its NUL.
+    pub given_len: u32,
+    /// Zero.
+    pub pad: u64,
+}
+
 const _: () = {
+    // The kernel side builds both in one place.
+    assert!(size_of::<Deed>() == size_of::<Exec>());
+    assert!(align_of::<Deed>() == align_of::<Exec>());
     assert!(size_of::<Header>() == 72);
     assert!(size_of::<Object>() == 64);
     assert!(size_of::<Bind>() == 16);

@@ -13,7 +13,7 @@ use auditor_common::record::{flag, object};
 
 use crate::{
     audit::{
-        AuditEvent, Auditor, Environment, FindingEvent, Names, Party, Privacy, Process, Seen,
+        AuditEvent, Auditor, Environment, FindingEvent, Names, Party, Privacy, Process, Role, Seen,
         Settings, World, decision::Policy,
     },
     identity::{Authority, Gateways, Issuers, Keys},
@@ -152,9 +152,26 @@ impl Pipeline {
                 self.streams.handle_bind(header, bind, time);
             }
             Record::Exit(header) => self.sessions.handle_exit(process(header), time),
-            Record::Mapped(_) | Record::Fork(..) | Record::Exec(..) | Record::Cgroup(..) => {
+            Record::Deed(header, deed, names) => {
+                let view = view(&self.streams, processes);
+                self.auditor
+                    .deeds()
+                    .handle_deed(header, deed, names, time, &view);
                 return;
             }
+            Record::Serving(header) => {
+                let view = view(&self.streams, processes);
+                self.auditor.deeds().handle_serving(header, time, &view);
+                return;
+            }
+            Record::Exec(header, _, names) => {
+                let view = view(&self.streams, processes);
+                self.auditor
+                    .deeds()
+                    .handle_program(header, names, time, &view);
+                return;
+            }
+            Record::Mapped(_) | Record::Fork(..) | Record::Cgroup(..) => return,
         }
         self.pass_on(time, processes);
     }
@@ -299,6 +316,17 @@ impl Pipeline {
         self.watch.poll_question()
     }
 
+    /// The next process of which it is known now whether it serves MCP: only the deeds of those that do are wanted.
+    #[must_use]
+    pub fn poll_role(&mut self) -> Option<(ProcessKey, Role)> {
+        self.auditor.poll_role()
+    }
+
+    /// Notes that records were lost: deeds may be among them.
+    pub fn handle_lost_records(&mut self, now: Time) {
+        self.auditor.deeds().handle_lost(now);
+    }
+
     /// The next stream that is not worth copying.
     #[must_use]
     pub fn poll_revocation(&mut self) -> Option<Revocation> {
@@ -408,6 +436,15 @@ impl Pipeline {
         while let Some(interaction) = self.sessions.poll_interaction() {
             self.settle.push(interaction, now, &view);
         }
+    }
+}
+
+/// The pipeline's knowledge, where no certificates are asked for.
+fn view<'a, P>(streams: &'a Streams, processes: &'a P) -> View<'a, P> {
+    View {
+        streams,
+        watch: None,
+        processes,
     }
 }
 

@@ -3,7 +3,7 @@
 //! A record that is too short, or of a kind that is not known, is an error to be counted, never a panic.
 
 use auditor_common::record as layout;
-pub use auditor_common::record::{Bind, Birth, Exec, Header, Object};
+pub use auditor_common::record::{Bind, Birth, Deed, Exec, Header, Object};
 use thiserror::Error;
 
 /// One observation of the kernel side.
@@ -28,6 +28,10 @@ pub enum Record<'a> {
     /// A cgroup was made, by the process of the header: `stream` is its id (the inode number of its directory),
     /// `generation` its hierarchy (0 is version 2); with its path below the hierarchy's root.
     Cgroup(Header, &'a [u8]),
+    /// A process that serves MCP did something; `end` of the header says what. With the path and the name that it used.
+    Deed(Header, Deed, Strings<'a>),
+    /// Deeds of a process are told from here on, or some were left out.
+    Serving(Header),
 }
 
 impl Record<'_> {
@@ -42,12 +46,14 @@ impl Record<'_> {
             | Self::Fork(header, _)
             | Self::Exec(header, ..)
             | Self::Exit(header)
-            | Self::Cgroup(header, _) => header.time,
+            | Self::Cgroup(header, _)
+            | Self::Deed(header, ..)
+            | Self::Serving(header) => header.time,
         }
     }
 }
 
-/// Path and arguments of a program.
+/// Path and arguments of a program; or the path of a file or directory, and a name that begins there.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Strings<'a> {
     path: &'a [u8],
@@ -104,6 +110,13 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
             let path = path.strip_suffix(b"\0").unwrap_or(path);
             Ok(Record::Cgroup(header, path))
         }
+        layout::DEED => {
+            let deed = cursor.deed()?;
+            let path = cursor.take(deed.path_len as usize)?;
+            let arguments = cursor.take(deed.given_len as usize)?;
+            Ok(Record::Deed(header, deed, Strings { path, arguments }))
+        }
+        layout::SERVING => Ok(Record::Serving(header)),
         kind => Err(RecordError::Unknown { kind }),
     }
 }
@@ -121,6 +134,27 @@ impl Strings<'_> {
             path.push_str(&String::from_utf8_lossy(name));
         }
         (!path.is_empty()).then_some(path)
+    }
+
+    /// The name as a call gave it, made a path from the root: without `.`, `..` and doubled slashes, as text. `None` where
+    /// there is neither a name nor a path.
+    pub fn named(&self) -> Option<String> {
+        let given = self.arguments.split(|&byte| byte == 0).next();
+        let given = String::from_utf8_lossy(given.unwrap_or_default());
+        let base = self.path().unwrap_or_default();
+        if given.is_empty() {
+            return (!base.is_empty()).then_some(base);
+        }
+        let begin = if given.starts_with('/') { "" } else { &base };
+        let mut names: Vec<&str> = Vec::new();
+        for name in begin.split('/').chain(given.split('/')) {
+            match name {
+                "" | "." => {}
+                ".." => drop(names.pop()),
+                name => names.push(name),
+            }
+        }
+        Some(format!("/{}", names.join("/")))
     }
 
     /// The arguments, the program's own name first.
@@ -225,6 +259,24 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    fn deed(&mut self) -> Result<Deed, RecordError> {
+        Ok(Deed {
+            address: self.array()?,
+            inode: self.u64()?,
+            flags: self.u64()?,
+            port: self.u16()?,
+            ip: self.u8()?,
+            protocol: self.u8()?,
+            file_mode: self.u32()?,
+            inode_mode: self.u16()?,
+            is_whole: self.u16()?,
+            error: self.array().map(i32::from_ne_bytes)?,
+            path_len: self.u32()?,
+            given_len: self.u32()?,
+            pad: self.u64()?,
+        })
+    }
+
     fn exec(&mut self) -> Result<Exec, RecordError> {
         Ok(Exec {
             inode: self.u64()?,
@@ -276,6 +328,28 @@ mod tests {
         };
         assert_eq!(strings.path().as_deref(), Some("/usr/bin/python"));
         assert_eq!(strings.arguments(), ["python", "-c", ""]);
+    }
+
+    #[test]
+    fn a_deed_gives_the_path_that_its_name_leads_to() {
+        let named = |path: &[u8], given: &[u8]| {
+            let mut bytes = header(layout::DEED, 0);
+            bytes.extend([0; 48]);
+            bytes.extend((path.len() as u32).to_ne_bytes());
+            bytes.extend((given.len() as u32).to_ne_bytes());
+            bytes.extend([0; 8]);
+            bytes.extend(path);
+            bytes.extend(given);
+            let Ok(Record::Deed(_, _, strings)) = decode(&bytes) else {
+                panic!()
+            };
+            strings.named()
+        };
+        assert_eq!(named(b"b\0a\0", b"").as_deref(), Some("/a/b"));
+        assert_eq!(named(b"b\0a\0", b"../c/./d\0").as_deref(), Some("/a/c/d"));
+        assert_eq!(named(b"b\0a\0", b"/x\0").as_deref(), Some("/x"));
+        assert_eq!(named(b"", b"../../x\0").as_deref(), Some("/x"));
+        assert_eq!(named(b"", b"\0"), None);
     }
 
     #[test]

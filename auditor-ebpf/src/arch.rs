@@ -8,7 +8,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, TracePointContext},
 };
 
-/// Numbers of the system calls that move bytes.
+/// Numbers of the system calls that are looked at: those that move bytes, and those that do something to files and sockets.
 pub(crate) mod number {
     pub(crate) const READ: u64 = 0;
     pub(crate) const WRITE: u64 = 1;
@@ -25,6 +25,28 @@ pub(crate) mod number {
     pub(crate) const VMSPLICE: u64 = 278;
     pub(crate) const RECVMMSG: u64 = 299;
     pub(crate) const SENDMMSG: u64 = 307;
+    pub(crate) const OPEN: u64 = 2;
+    pub(crate) const PWRITE64: u64 = 18;
+    pub(crate) const CONNECT: u64 = 42;
+    pub(crate) const TRUNCATE: u64 = 76;
+    pub(crate) const FTRUNCATE: u64 = 77;
+    pub(crate) const RENAME: u64 = 82;
+    pub(crate) const MKDIR: u64 = 83;
+    pub(crate) const RMDIR: u64 = 84;
+    pub(crate) const CREAT: u64 = 85;
+    pub(crate) const LINK: u64 = 86;
+    pub(crate) const UNLINK: u64 = 87;
+    pub(crate) const SYMLINK: u64 = 88;
+    pub(crate) const OPENAT: u64 = 257;
+    pub(crate) const MKDIRAT: u64 = 258;
+    pub(crate) const UNLINKAT: u64 = 263;
+    pub(crate) const RENAMEAT: u64 = 264;
+    pub(crate) const LINKAT: u64 = 265;
+    pub(crate) const SYMLINKAT: u64 = 266;
+    pub(crate) const PWRITEV: u64 = 296;
+    pub(crate) const RENAMEAT2: u64 = 316;
+    pub(crate) const COPY_FILE_RANGE: u64 = 326;
+    pub(crate) const OPENAT2: u64 = 437;
     pub(crate) const PREADV2: u64 = 327;
     pub(crate) const PWRITEV2: u64 = 328;
 }

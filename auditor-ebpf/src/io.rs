@@ -16,7 +16,7 @@ use aya_ebpf::{
 use crate::{
     arch::{Call, number},
     copy::{self, Source},
-    emit,
+    deed, emit,
     kernel::{ids, is_self, read_user},
     object::{self, Target},
     process,
@@ -75,7 +75,7 @@ static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(SLOTS, 0);
 #[inline(always)]
 fn handle<const LOOP: bool>(call: Call) {
     let number = call.number();
-    if number > number::PWRITEV2 {
+    if number > number::OPENAT2 {
         return;
     }
     let ret = call.ret;
@@ -104,6 +104,22 @@ fn handle<const LOOP: bool>(call: Call) {
             return unusual(call, number);
         }
         number::MMAP => return process::mapped(call),
+        number::OPEN
+        | number::OPENAT
+        | number::OPENAT2
+        | number::CREAT
+        | number::CONNECT
+        | number::PWRITE64
+        | number::PWRITEV
+        | number::FTRUNCATE
+        | number::COPY_FILE_RANGE
+        | number::TRUNCATE
+        | number::MKDIR..=number::RMDIR
+        | number::RENAME
+        | number::LINK..=number::SYMLINK
+        | number::MKDIRAT
+        | number::UNLINKAT..=number::SYMLINKAT
+        | number::RENAMEAT2 => return deed::done(call, number),
         _ => return,
     };
     if ret > 0 {
@@ -140,7 +156,11 @@ pub(crate) fn work(slot: u32) -> Option<&'static mut Work> {
 /// Bytes moved on a descriptor that can be read from the program's memory.
 #[inline(always)]
 fn moved<const LOOP: bool>(work: &mut Work, fd: u32, side: u8, span: u64) {
-    if object::locate(fd, side, &mut work.target) && !is_self(ids().0) {
+    if !object::locate(fd, side, &mut work.target) {
+        if side == end::WRITE {
+            deed::wrote(fd);
+        }
+    } else if !is_self(ids().0) {
         let mut handle = 0;
         if work.target.object == record::object::TCP {
             // The first chunk may be all of a handshake that is not encrypted.
@@ -169,6 +189,9 @@ pub(crate) fn take<const LOOP: bool>(work: &mut Work, side: u8, span: u64) {
     let action = stream.judge::<LOOP>(&work.target, side, pos, span, &work.source, work.slot);
     if action == Action::NOTHING {
         return;
+    }
+    if side == end::READ && stream.is_convincing() {
+        deed::heard();
     }
     describe(stream, &work.target, side, &mut work.header);
     announce(stream, &work.target, &mut work.header);

@@ -15,6 +15,7 @@ mod aead;
 mod again;
 mod arch;
 mod copy;
+mod deed;
 mod emit;
 mod io;
 mod kernel;

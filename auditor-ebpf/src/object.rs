@@ -340,7 +340,7 @@ fn is_connected(target: &Target, side: u8) -> bool {
 }
 
 #[inline(always)]
-fn bytes(address: [u64; 2]) -> [u8; 16] {
+pub(crate) fn bytes(address: [u64; 2]) -> [u8; 16] {
     // SAFETY: same size, and every pattern is a value of both.
     unsafe { core::mem::transmute(address) }
 }

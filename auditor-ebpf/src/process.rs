@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use auditor_common::{
     limit::{EXEC_BYTES, PATH_DEPTH},
-    record::{self, Birth, Exec, Header},
+    record::{self, Birth, Exec, Header, flag},
 };
 use aya_ebpf::{
     helpers::generated as bpf,
@@ -16,7 +16,7 @@ use aya_ebpf::{
 use crate::{
     again::{Event, Turn, is_due},
     arch::Call,
-    emit,
+    deed, emit,
     kernel::{offset, process_start, read, task},
     object,
 };
@@ -24,25 +24,34 @@ use crate::{
 /// Longest name of a directory entry, with its NUL.
 const NAME: u32 = 256;
 /// Bytes for the path; as many again for the arguments.
-const HALF: u32 = EXEC_BYTES as u32 / 2;
+pub(crate) const HALF: u32 = EXEC_BYTES as u32 / 2;
 
 /// A record under construction. The names at the ends may run over: hence the room.
 #[repr(C)]
-struct Scratch {
-    header: Header,
-    exec: Exec,
-    strings: [u8; EXEC_BYTES + NAME as usize],
+pub(crate) struct Scratch {
+    pub(crate) header: Header,
+    /// Or a [`Deed`](auditor_common::record::Deed), which is as large.
+    pub(crate) exec: Exec,
+    pub(crate) strings: [u8; EXEC_BYTES + NAME as usize],
     /// Where the walk along the path is, and what it wrote.
-    dentry: u64,
-    mount: u64,
-    path_len: u64,
+    pub(crate) dentry: u64,
+    pub(crate) mount: u64,
+    pub(crate) path_len: u64,
 }
 
 /// One for each program that builds records, for one may be preempted by another.
 #[map]
-static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(3, 0);
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(4, 0);
 
 const CGROUP: u32 = 2;
+const DEED: u32 = 3;
+
+/// Where deeds are put together: by the program for system calls, which is not preempted.
+#[inline(always)]
+pub(crate) fn scratch_of_deeds() -> Option<&'static mut Scratch> {
+    // SAFETY: per CPU, and only one program uses it.
+    SCRATCH.get_ptr_mut(DEED).map(|one| unsafe { &mut *one })
+}
 
 /// `TP_PROTO(struct task_struct *parent, struct task_struct *child)`.
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -72,6 +81,7 @@ fn fork(context: &BtfTracePointContext, turn: Turn) {
             pad: 0,
         };
         emit::fixed(&emit::header(record::FORK), &birth);
+        deed::inherit(tgid, birth.start);
     }
 }
 
@@ -96,6 +106,7 @@ fn exit(turn: Turn) {
     }
     let signal: u64 = read(task(), offset!(task_signal));
     if read::<u32>(signal, offset!(signal_live)) == 0 {
+        deed::forget();
         emit::bare(&emit::header(record::EXIT));
     }
 }
@@ -125,6 +136,9 @@ fn exec(turn: Turn) {
     // SAFETY: per CPU, and the program that it belongs to runs only once on a CPU at a time.
     let scratch = unsafe { &mut *scratch };
     scratch.header = emit::header(record::EXEC);
+    if deed::is_serving() {
+        scratch.header.flags = flag::SERVES;
+    }
     let mm: u64 = read(task(), offset!(task_mm));
     let file: u64 = read(mm, offset!(mm_exe));
     scratch.exec = describe(file);
@@ -254,7 +268,7 @@ fn write_path(scratch: &mut Scratch, file: u64) -> u32 {
 ///
 /// Its state lives in the map, where the verifier does not follow its values.
 #[inline(never)]
-fn climb(scratch: &mut Scratch) -> i64 {
+pub(crate) fn climb(scratch: &mut Scratch) -> i64 {
     let (dentry, mount) = (scratch.dentry, scratch.mount);
     let parent: u64 = read(dentry, offset!(dentry_parent));
     if dentry == read(mount, offset!(vfsmount_root)) || dentry == parent {

@@ -75,7 +75,9 @@ pub(crate) struct Stream {
     speaker: u8,
     /// Whether it holds a TLS record with application data, or what is no TLS.
     sealed: u8,
-    pad: [u8; 3],
+    /// Whether it is being copied for a strong sign.
+    is_sure: u8,
+    pad: [u8; 2],
     /// How many verdicts had been given when it was looked for one on this stream.
     given: u64,
 }
@@ -177,7 +179,8 @@ impl Stream {
             tls: 0,
             speaker: 0,
             sealed: 0,
-            pad: [0; 3],
+            is_sure: 0,
+            pad: [0; 2],
             given: zero(),
         }
     }
@@ -234,6 +237,7 @@ impl Stream {
             self.speaker = unbound.speaker;
         }
         self.is_capturing |= unbound.is_capturing;
+        self.is_sure |= unbound.is_sure;
         self.pending |= unbound.pending;
         self.lost += unbound.lost;
     }
@@ -333,7 +337,7 @@ impl Stream {
         }
         self.judged = stop;
         let sign = scan::look::<LOOP>(self, target, span, source, slot);
-        if self.is_convincing(sign) {
+        if self.convinces(sign) {
             self.is_capturing = 1;
             self.epoch += 1;
         } else if stop - self.origin > self.probe_bytes() {
@@ -392,6 +396,12 @@ impl Stream {
         self.is_capturing != 0
     }
 
+    /// Whether it is being copied for a strong sign of MCP.
+    #[inline(always)]
+    pub(crate) fn is_convincing(&self) -> bool {
+        self.is_capturing & self.is_sure != 0
+    }
+
     /// Flags for every record of this stream.
     #[inline(always)]
     pub(crate) fn flags(&self) -> u8 {
@@ -442,7 +452,8 @@ impl Stream {
 
     /// Weak signs count for a stream that was often judged wrongly only once a second.
     #[inline(always)]
-    fn is_convincing(&mut self, sign: Sign) -> bool {
+    fn convinces(&mut self, sign: Sign) -> bool {
+        self.is_sure = u8::from(sign == Sign::Strong);
         match sign {
             Sign::None => false,
             Sign::Strong => {

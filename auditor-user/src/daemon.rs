@@ -10,7 +10,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context as _, Result};
 use auditor_core::{
     Limits, Pipeline,
-    audit::Level,
+    audit::{Level, Role},
     identity::{Authority, Issuers},
     key::{ProcessKey, Time},
     record::{self, Header, Record},
@@ -105,6 +105,7 @@ struct Daemon {
     failed: u64,
     /// What the kernel side had lost and missed when it was asked last.
     lost_bytes: u64,
+    refused: u64,
     missed: u64,
     /// What the table of processes had lost when that was told last.
     lost_processes: Lost,
@@ -278,6 +279,7 @@ impl Daemon {
             malformed: 0,
             failed: 0,
             lost_bytes: 0,
+            refused: 0,
             missed: 0,
             lost_processes: Lost::default(),
         }
@@ -298,11 +300,27 @@ impl Daemon {
                 tracing::debug!(%error, "a stream that is not MCP goes on being copied");
             }
         }
+        self.tell_roles(kernel);
         if let Some(until) = batch.until {
             self.reached = self.reached.max(until);
             self.is_asked = false;
         }
         self.handle_timeout();
+    }
+
+    /// Tells the kernel side whose deeds are wanted: those of servers, and of what they started before that was known.
+    fn tell_roles(&mut self, kernel: &mut KernelSide) {
+        while let Some((process, role)) = self.pipeline.poll_role() {
+            let mut all = vec![process];
+            if role == Role::Server {
+                all.extend(self.table.descendants(process));
+            }
+            for one in all {
+                if let Err(error) = kernel.set_role(one, role) {
+                    tracing::warn!(%error, pid = one.pid, "what this process does is not told");
+                }
+            }
+        }
     }
 
     /// Takes one record.
@@ -319,9 +337,11 @@ impl Daemon {
         self.reached = self.reached.max(record.time());
         let time = self.clock.time(record.time());
         match &record {
-            Record::Data(header, _) | Record::Object(header, _) | Record::End(header) => {
-                self.table.ensure(header)
-            }
+            Record::Data(header, _)
+            | Record::Object(header, _)
+            | Record::End(header)
+            | Record::Deed(header, ..)
+            | Record::Serving(header) => self.table.ensure(header),
             Record::Bind(..) => {}
             Record::Mapped(header) => self.enroll(
                 Request::Mapping {
@@ -449,6 +469,11 @@ impl Daemon {
                 missed,
                 "the kernel left programs out: births, programs and ends of processes or connections may be unknown"
             );
+        }
+        let refused = counts.refused.saturating_sub(self.refused);
+        self.refused = counts.refused.max(self.refused);
+        if refused != 0 {
+            self.pipeline.handle_lost_records(now);
         }
         let bytes = counts.lost_bytes.saturating_sub(self.lost_bytes);
         self.lost_bytes = counts.lost_bytes.max(self.lost_bytes);

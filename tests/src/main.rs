@@ -11,6 +11,7 @@ mod containers;
 mod contract;
 mod daemon;
 mod decided;
+mod deeds;
 mod engine;
 mod event;
 mod front;
@@ -171,6 +172,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
         calls.extend(chains::check(daemon, arguments, limit));
         calls.extend(origin::check(daemon, arguments, limit));
         calls.extend(touched::check(daemon, arguments, limit));
+        calls.extend(deeds::check(daemon, arguments, limit));
         calls.extend(runc::check(daemon, arguments, &certificates, limit));
     }
     let objects = match &daemon {

@@ -112,7 +112,18 @@ pub(crate) fn run(
     let steps = calls
         .iter()
         .map(|call| json!({"do": "call_tool", "name": call.tool, "arguments": call.arguments}));
-    let mut steps: Vec<Value> = steps.collect();
+    play_steps(server, steps.collect(), calls.len(), daemon, folder, limit)
+}
+
+/// Has a client of the SDK ask for the tools, then take steps in which it makes so many calls; gives their events.
+pub(crate) fn play_steps(
+    server: &Command,
+    mut steps: Vec<Value>,
+    calls: usize,
+    daemon: &Daemon,
+    folder: &Path,
+    limit: Duration,
+) -> Result<Vec<Event>> {
     steps.insert(0, json!({"do": "list_tools"}));
     let scenario = folder.join("scenario.json");
     fs::write(&scenario, Value::from(steps).to_string())?;
@@ -148,7 +159,7 @@ pub(crate) fn run(
                 .pointer("/unmapped/mcp/time_ns")
                 .and_then(Value::as_u64)
         });
-        Ok((events.len() == calls.len()).then_some(events))
+        Ok((events.len() == calls).then_some(events))
     })
 }
 

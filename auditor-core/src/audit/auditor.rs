@@ -13,6 +13,7 @@ use super::{
     chain::{Basis, Certainty, Chain, Chains},
     content::{Contents, Names, Privacy},
     decision::Policy,
+    deeds::{Deeds, Role},
     disagreement::Disagreements,
     environment::{Environment, Rendered},
     event::{AuditEvent, End, PartName, Party, Shown, Witness},
@@ -28,7 +29,7 @@ use crate::{
         Authority, Certificates, Conduct, Credential, Credentials, Gateways, Hijacks, Identity,
         Issuers, Keys, Purpose, Use,
     },
-    key::{Actor, ChannelId, Side, Time},
+    key::{Actor, ChannelId, ProcessKey, Side, Time},
     mcp::{Direction, Interaction, Kind, Part, Peer, Progress, Stage},
     stream::{Binding, Channel, ChannelKind},
     tls::Unheard,
@@ -49,6 +50,7 @@ pub struct Auditor {
     hashes: HashMap<String, Arc<str>>,
     hops: Hops,
     chains: Chains,
+    deeds: Deeds,
     origins: Origins,
     contents: Contents,
     credentials: Credentials,
@@ -69,6 +71,7 @@ impl Auditor {
             hashes: HashMap::new(),
             hops: Hops::default(),
             chains: Chains::default(),
+            deeds: Deeds::default(),
             origins: Origins::default(),
             contents: Contents::default(),
             credentials: Credentials::default(),
@@ -147,6 +150,17 @@ impl Auditor {
         self.chains.handle_progress(progress, now);
     }
 
+    /// What processes that serve MCP did, as the kernel tells it.
+    pub(crate) fn deeds(&mut self) -> &mut Deeds {
+        &mut self.deeds
+    }
+
+    /// The next process of which it is known now whether it serves MCP.
+    #[must_use]
+    pub fn poll_role(&mut self) -> Option<(ProcessKey, Role)> {
+        self.deeds.poll_role()
+    }
+
     /// Makes the event of an interaction. `now` is the time it is logged at.
     pub fn audit(
         &mut self,
@@ -171,6 +185,7 @@ impl Auditor {
         let unheard = interaction.unheard.as_deref();
         let asker = asker.or_else(|| unheard?.client);
         let answerer = answerer.or_else(|| unheard?.server);
+        let activity = self.deeds.attach(&interaction, answerer, &self.chains, now);
         let hop = self.link(&interaction, asker, answerer, now);
         let chain = match interaction.kind {
             Kind::Request => {
@@ -269,9 +284,12 @@ impl Auditor {
             origin,
             content,
             observed,
+            activity,
             decision: None,
             interaction,
         };
+        self.deeds.note_ends(&event);
+        self.contents.finish_activity(&mut event);
         event.decision = self
             .policy
             .as_mut()

@@ -49,7 +49,7 @@ pub enum ChainId {
 }
 
 /// What joins an interaction to its parent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Basis {
     /// Nothing does: it begins its chain.
     None,
@@ -112,6 +112,38 @@ struct Issue<'a> {
     sha256: [u8; 32],
     trace: Option<[u8; 16]>,
     values: &'a [u64],
+}
+
+impl Basis {
+    /// Its name in events.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::TraceContext => "trace_context",
+            Self::SameMessage => "same_message",
+            Self::OpenRequest => "open_request",
+            Self::ProcessLineage => "process_lineage",
+        }
+    }
+}
+
+impl Certainty {
+    /// Its name in events.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::OnlyCandidate => "only_candidate",
+            Self::OneOf(_) => "one_of_n",
+        }
+    }
+
+    /// How many fit.
+    pub(super) fn candidates(self) -> u32 {
+        match self {
+            Self::OneOf(several) => several,
+            Self::Proven | Self::OnlyCandidate => 1,
+        }
+    }
 }
 
 impl Chains {
@@ -208,6 +240,28 @@ impl Chains {
             below.chain.and_then(|chain| chain.parent).and_then(leg)
         });
         above.take(usize::from(DEPTH)).filter_map(|leg| leg.asker)
+    }
+
+    /// The requests, except one, that a process was answering at some time of a stretch: each with when it was open.
+    pub(super) fn open_between(
+        &self,
+        process: ProcessKey,
+        [from, to]: [Time; 2],
+        except: InteractionId,
+    ) -> Vec<(InteractionId, [Time; 2])> {
+        let Some(answered) = self.by_answerer.get(&process) else {
+            return Vec::new();
+        };
+        let leg = |id| self.legs.get(id);
+        let is_recent = |leg: &&Leg| leg.ended.is_none_or(|ended| from <= ended.after(DISORDER));
+        let ended = answered.ended.iter().rev().filter_map(leg);
+        let legs = answered.open.iter().filter_map(leg);
+        let legs = legs.chain(ended.take_while(is_recent));
+        let open = |leg: &Leg| [leg.begun.time, leg.ended.unwrap_or(Time(u64::MAX))];
+        legs.filter(|leg| leg.begun.id != except)
+            .map(|leg| (leg.begun.id, open(leg)))
+            .filter(|(_, [begun, ended])| *begun <= to && from <= *ended)
+            .collect()
     }
 
     fn place(&mut self, id: InteractionId, deep: u8, world: &impl World) -> Chain {

@@ -9,7 +9,8 @@ use auditor_resource::{Call, Catalogue, Declared, Level, Returned, Rules, sql::R
 use bytes::Bytes;
 
 use super::{
-    event::Party,
+    differences,
+    event::{AuditEvent, Party},
     settings,
     texts::Texts,
     tools::{Tool, Tools},
@@ -135,6 +136,20 @@ impl Contents {
         for party in parties {
             self.texts.hide_in_party(party, &privacy);
         }
+    }
+
+    /// Compares what the server did with what was declared, then hides what is private in it.
+    pub(super) fn finish_activity(&mut self, event: &mut AuditEvent) {
+        let Some(mut activity) = event.activity.take() else {
+            return;
+        };
+        let privacy = self.privacy.clone();
+        let is_hidden = privacy.is_some() && found_any(&event.content.request);
+        differences::compare(&mut activity, event, is_hidden);
+        if let Some(privacy) = &privacy {
+            self.texts.hide_in_activity(&mut activity, privacy);
+        }
+        event.activity = Some(activity);
     }
 
     /// Reads an interaction; `server` is its server's end.

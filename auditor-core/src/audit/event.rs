@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::{
-    chain::Chain, content::Content, decision::Decision, environment::Rendered, hops::Hop,
-    observed::Observed, settings::Settings, workflow::Origin, world::Process,
+    activity::Activity, chain::Chain, content::Content, decision::Decision, environment::Rendered,
+    hops::Hop, observed::Observed, settings::Settings, workflow::Origin, world::Process,
 };
 use crate::{
     identity::{Certificate, Credential, Identity},
@@ -58,6 +58,8 @@ pub struct AuditEvent {
     pub content: Content,
     /// What the wire shows of an authorization.
     pub observed: Option<Observed>,
+    /// What the server did meanwhile. `None` where its process was not followed.
+    pub activity: Option<Activity>,
     /// What our policy says of it.
     pub decision: Option<Arc<Decision>>,
 }

@@ -3,12 +3,15 @@
 //! Private by default: of content only sizes, hashes, names of arguments and counts leave, unless
 //! the [`Level`] says otherwise. Session ids leave as keyed hashes only.
 
+mod activity;
 mod arguments;
 mod auditor;
 mod chain;
 mod community;
 mod content;
 pub mod decision;
+mod deeds;
+mod differences;
 mod disagreement;
 mod environment;
 mod event;
@@ -30,11 +33,13 @@ mod workflow;
 mod workload;
 mod world;
 
+pub use activity::{Access, Activity, Difference, DifferenceKind, Entry, Noticed, What};
 pub use arguments::hide_secrets;
 pub use auditor::Auditor;
 pub(crate) use auditor::has_stranger;
 pub use chain::{Basis, Certainty, Chain, ChainId};
 pub use content::{Content, Names, Privacy};
+pub use deeds::Role;
 pub use environment::{Cloud, Environment, HostClock, Integrity, Posture};
 pub use event::{AuditEvent, End, PartName, Party, Witness};
 pub use finding::FindingEvent;

@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
-use super::{content::Privacy, event::Party};
+use super::{
+    activity::{Activity, What},
+    content::Privacy,
+    event::Party,
+};
 use crate::{
     mcp::{Interaction, Part, Peer},
     memory::Memory,
@@ -95,6 +99,32 @@ impl Texts {
                 self.hide(text, privacy);
             }
             part.http = Some(Arc::new(head));
+        }
+    }
+
+    /// Names of files, programs and sockets, and what a path of HTTP says.
+    pub(super) fn hide_in_activity(&mut self, activity: &mut Activity, privacy: &Privacy) {
+        for entry in &mut activity.entries {
+            match &mut entry.what {
+                What::Program { path } | What::File { path, .. } => self.hide(path, privacy),
+                What::Connection(noticed) => {
+                    noticed
+                        .path
+                        .iter_mut()
+                        .for_each(|path| self.hide(path, privacy));
+                    if let Some((host, path)) = &mut noticed.http {
+                        self.hide(host, privacy);
+                        self.hide(path, privacy);
+                    }
+                }
+            }
+        }
+        for text in activity
+            .differences
+            .iter_mut()
+            .flat_map(|one| &mut one.rests_on)
+        {
+            self.hide(text, privacy);
         }
     }
 

@@ -4,6 +4,7 @@ mod chain;
 mod classification;
 mod decision;
 mod identity;
+mod observed;
 mod resource;
 mod workload;
 
@@ -15,6 +16,7 @@ use self::{
     classification::{Classifications, ClassifiedView},
     decision::DecisionView,
     identity::{Certificates, Credential, Identities},
+    observed::{DeclaredView, DifferenceView, ObservedView},
     resource::{QueryView, ResourceView, ResultView, ToolView},
     workload::{Program, Workflow, Workload},
 };
@@ -77,6 +79,9 @@ struct Mcp<'a> {
     classified: ClassifiedView<'a>,
     decision: DecisionView<'a>,
     witnesses: Witnesses<'a>,
+    declared: Option<DeclaredView<'a>>,
+    observed: Option<ObservedView<'a>>,
+    differences: Vec<DifferenceView<'a>>,
     hop: Option<HopView>,
     chain: Option<ChainView<'a>>,
     batch: Option<u32>,
@@ -405,6 +410,9 @@ impl<'a> Unmapped<'a> {
                 classified: ClassifiedView::of(&event.content),
                 decision: DecisionView::of(event),
                 witnesses: Witnesses(event),
+                declared: DeclaredView::of(event),
+                observed: ObservedView::of(event),
+                differences: observed::differences(event),
                 hop: event.hop.map(|hop| HopView::of(event, hop)),
                 chain: event
                     .chain

@@ -5,6 +5,8 @@ use std::{
     io,
 };
 
+use auditor_common::record::serving;
+use auditor_core::{audit::Role, key::ProcessKey};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf},
@@ -22,6 +24,9 @@ use super::{
 /// Thread ids that there can be (`PID_MAX_LIMIT`), and how many share one value of `MARKS`.
 const THREAD_IDS: u32 = 4 << 20;
 const MARKED_TOGETHER: u32 = 4_096;
+
+/// Nanoseconds of a tick, in which `/proc` tells when a process began.
+const TICK: u64 = 10_000_000;
 
 /// The compiled kernel side.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/auditor"));
@@ -115,6 +120,7 @@ pub(crate) struct KernelSide {
     given: Array<MapData, u64>,
     verdicts_given: u64,
     losses: HashMap<MapData, u64, [u64; 2]>,
+    serving: HashMap<MapData, u32, [u64; serving::WORDS]>,
     counts: PerCpuArray<MapData, u64>,
     watched: Vec<Watched>,
 }
@@ -286,6 +292,7 @@ impl KernelSide {
             given: take(&mut ebpf, "GIVEN")?,
             verdicts_given: 0,
             losses: take(&mut ebpf, "LOSSES")?,
+            serving: take(&mut ebpf, "SERVING")?,
             counts: take(&mut ebpf, "COUNTS")?,
             watched,
         };
@@ -324,6 +331,31 @@ impl KernelSide {
             .set(0, self.verdicts_given, 0)
             .map_err(|source| ProbeError::Map {
                 map: "GIVEN",
+                source,
+            })
+    }
+
+    /// Tells the kernel side whether the deeds of a process are wanted.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn set_role(&mut self, process: ProcessKey, role: Role) -> Result<(), ProbeError> {
+        let mut state = self.serving.get(&process.pid, 0).unwrap_or_default();
+        let known = state[serving::START];
+        if known != 0 && known != process.start {
+            state = [0; serving::WORDS];
+        }
+        // Of a process that is older than the probes only the tick is known.
+        let is_exact = !process.start.is_multiple_of(TICK);
+        state[serving::START] = if is_exact { process.start } else { 0 };
+        state[serving::UNTIL] = match role {
+            Role::Server => serving::ALWAYS,
+            Role::Client => serving::NEVER,
+        };
+        self.serving
+            .insert(process.pid, state, 0)
+            .map_err(|source| ProbeError::Map {
+                map: "SERVING",
                 source,
             })
     }

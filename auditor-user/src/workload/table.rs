@@ -163,6 +163,16 @@ impl Table {
         self.known.values().map(|entry| &entry.process)
     }
 
+    /// The processes alive that descend from one.
+    pub(crate) fn descendants(&self, ancestor: ProcessKey) -> Vec<ProcessKey> {
+        let descends = |process: &Process| process.lineage.iter().any(|one| one.key == ancestor);
+        let alive = self.known.values().filter(|entry| !entry.is_dead);
+        alive
+            .filter(|entry| descends(&entry.process))
+            .map(|entry| entry.process.key)
+            .collect()
+    }
+
     /// Whether a process is remembered, by its pid and its start since boot.
     pub(crate) fn is_running(&self, pid: u32, start: u64) -> bool {
         self.find(ProcessKey { pid, start }).is_some()

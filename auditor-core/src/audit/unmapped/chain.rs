@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::workload::Workflow;
 use crate::audit::{
-    chain::{Basis, Certainty, Chain, ChainId},
+    chain::{Certainty, Chain, ChainId},
     event::AuditEvent,
     workflow::Origin,
 };
@@ -53,23 +53,9 @@ impl<'a> ChainView<'a> {
             },
             parent: chain.parent.map(|id| event.uid_of(id)),
             depth: chain.depth,
-            basis: match chain.basis {
-                Basis::None => "none",
-                Basis::TraceContext => "trace_context",
-                Basis::SameMessage => "same_message",
-                Basis::OpenRequest => "open_request",
-                Basis::ProcessLineage => "process_lineage",
-            },
-            certainty: chain.certainty.map(|certainty| match certainty {
-                Certainty::Proven => "proven",
-                Certainty::OnlyCandidate => "only_candidate",
-                Certainty::OneOf(_) => "one_of_n",
-            }),
-            candidates: match chain.certainty {
-                Some(Certainty::OneOf(several)) => Some(several),
-                Some(_) => Some(1),
-                None => None,
-            },
+            basis: chain.basis.name(),
+            certainty: chain.certainty.map(Certainty::name),
+            candidates: chain.certainty.map(Certainty::candidates),
             workflow: event.origin.as_ref().map(OriginView::of),
         }
     }
