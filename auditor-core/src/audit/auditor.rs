@@ -185,7 +185,6 @@ impl Auditor {
         let unheard = interaction.unheard.as_deref();
         let asker = asker.or_else(|| unheard?.client);
         let answerer = answerer.or_else(|| unheard?.server);
-        let activity = self.deeds.attach(&interaction, answerer, &self.chains, now);
         let hop = self.link(&interaction, asker, answerer, now);
         let chain = match interaction.kind {
             Kind::Request => {
@@ -195,6 +194,8 @@ impl Auditor {
             Kind::Notification => Some(self.chains.place_notification(&interaction, asker, world)),
             Kind::UnpairedResponse | Kind::Gap => None,
         };
+        // After the chain was sought: who answers the others is known by then.
+        let activity = self.deeds.attach(&interaction, answerer, &self.chains, now);
         let credential = self.credential(&interaction, now);
         let [client_shown, server_shown] = self.shown(&interaction, world, now);
         let origin = self.origin(

@@ -68,7 +68,7 @@ pub enum Role {
 pub(crate) struct Deeds {
     /// By rough keys, as all but the roles are here.
     acts: HashMap<ProcessKey, Acts>,
-    /// Whose deeds are remembered, oldest deed first.
+    /// Whose deeds are remembered, oldest deed first; with some who were forgotten.
     order: VecDeque<ProcessKey>,
     /// Processes in `acts`, by each of their ancestors.
     descendants: HashMap<ProcessKey, Vec<ProcessKey>>,
@@ -196,7 +196,7 @@ impl Deeds {
                 acts.since = acts.since.or(Some(now));
             }
         } else {
-            self.forget(process);
+            self.forget(rough(process));
         }
     }
 
@@ -286,11 +286,8 @@ impl Deeds {
 
     /// The acts of a process; makes room where it is new.
     fn acts(&mut self, process: ProcessKey, world: &impl World) -> &mut Acts {
-        if !self.acts.contains_key(&rough(process)) && self.acts.len() >= PROCESSES {
-            let oldest = self.order.front().copied();
-            if let Some(oldest) = oldest.or_else(|| self.acts.keys().next().copied()) {
-                self.forget(oldest);
-            }
+        if !self.acts.contains_key(&rough(process)) {
+            self.make_room();
         }
         let descendants = &mut self.descendants;
         self.acts.entry(rough(process)).or_insert_with(|| {
@@ -311,14 +308,23 @@ impl Deeds {
         })
     }
 
+    /// Forgets whoever has the oldest deed, where there are too many.
+    fn make_room(&mut self) {
+        while self.acts.len() >= PROCESSES {
+            // What is left there of processes that were forgotten is passed over.
+            let oldest = self.order.pop_front();
+            let Some(oldest) = oldest.or_else(|| self.acts.keys().next().copied()) else {
+                return;
+            };
+            self.forget(oldest);
+        }
+    }
+
+    /// Forgets the process that has this rough key.
     fn forget(&mut self, process: ProcessKey) {
-        let process = rough(process);
         let Some(acts) = self.acts.remove(&process) else {
             return;
         };
-        if !acts.deeds.is_empty() {
-            self.order.retain(|one| *one != process);
-        }
         for ancestor in acts.ancestors {
             if let Some(below) = self.descendants.get_mut(&rough(ancestor)) {
                 below.retain(|one| *one != process);
