@@ -1,0 +1,18 @@
+//! Names of any length as keys of fixed size. 128 bits of SHA-256: nobody can make two names collide.
+
+use sha2::{Digest, Sha256};
+
+/// A key of a table.
+pub(crate) type Key = [u8; 16];
+
+/// The key of parts in this order; each with its length before it, so that no two lists give the same bytes.
+pub(crate) fn key(parts: &[&[u8]]) -> Key {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let mut key = Key::default();
+    key.copy_from_slice(&hash.finalize()[..16]);
+    key
+}
