@@ -10,11 +10,12 @@ use std::{
 };
 
 use auditor_common::record::{flag, object};
+use auditor_detect::Judge;
 
 use crate::{
     audit::{
-        AuditEvent, Auditor, Environment, FindingEvent, Names, Party, Privacy, Process, Role, Seen,
-        Settings, World, decision::Policy,
+        AuditEvent, Auditor, DetectionEvent, Environment, FindingEvent, Names, Party, Privacy,
+        Process, Role, Seen, Settings, World, decision::Policy,
     },
     identity::{Authority, Gateways, Issuers, Keys},
     key::{ChannelId, ProcessKey, Side, Time},
@@ -269,6 +270,17 @@ impl Pipeline {
     #[must_use]
     pub fn poll_finding(&mut self, now: Time) -> Option<FindingEvent> {
         self.auditor.poll_finding(now)
+    }
+
+    /// The next rule that events met, told at `now`; to be asked after each event.
+    #[must_use]
+    pub fn poll_detection(&mut self, now: Time) -> Option<DetectionEvent> {
+        self.auditor.poll_detection(now)
+    }
+
+    /// Takes what evaluates rules, for the interactions from here on.
+    pub fn set_judge(&mut self, judge: Option<Box<dyn Judge>>) {
+        self.auditor.set_judge(judge);
     }
 
     /// Takes what decides, for the interactions from here on.

@@ -6,6 +6,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use auditor_detect::Judge;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -14,6 +15,8 @@ use super::{
     content::{Contents, Names, Privacy},
     decision::Policy,
     deeds::{Deeds, Role},
+    detected::DetectionEvent,
+    detection::Detection,
     disagreement::Disagreements,
     environment::{Environment, Rendered},
     event::{AuditEvent, End, PartName, Party, Shown, Witness},
@@ -58,6 +61,8 @@ pub struct Auditor {
     hijacks: Hijacks,
     disagreements: Disagreements,
     findings: u64,
+    detection: Detection,
+    detections: u64,
 }
 
 impl Auditor {
@@ -79,6 +84,8 @@ impl Auditor {
             hijacks: Hijacks::default(),
             disagreements: Disagreements::default(),
             findings: 0,
+            detection: Detection::default(),
+            detections: 0,
         }
     }
 
@@ -95,6 +102,26 @@ impl Auditor {
     /// Takes what decides, for the interactions from here on.
     pub fn set_policy(&mut self, policy: Option<Box<dyn Policy>>) {
         self.policy = policy;
+    }
+
+    /// Takes what evaluates rules, for the interactions from here on.
+    pub fn set_judge(&mut self, judge: Option<Box<dyn Judge>>) {
+        self.detection.set_judge(judge);
+    }
+
+    /// The next rule that events met, told at `now`; to be asked after each event.
+    #[must_use]
+    pub fn poll_detection(&mut self, now: Time) -> Option<DetectionEvent> {
+        let (event, hit) = self.detection.poll()?;
+        self.sequence += 1;
+        self.detections += 1;
+        Some(DetectionEvent {
+            event,
+            sequence: self.sequence,
+            number: self.detections,
+            logged: now,
+            hit,
+        })
     }
 
     /// Takes what classifies contents, and what hides them.
@@ -255,6 +282,7 @@ impl Auditor {
         };
         let content = self.contents.read(&interaction, &server);
         let observed = Observed::of(&interaction);
+        let listed = Detection::listed(&interaction);
         let level = self.settings.level;
         self.contents.hide(&mut interaction, &content, level);
         let (mut client, mut server) = (client, server);
@@ -287,6 +315,7 @@ impl Auditor {
             observed,
             activity,
             decision: None,
+            anomalies: Vec::new(),
             interaction,
         };
         self.deeds.note_ends(&event);
@@ -297,6 +326,8 @@ impl Auditor {
             .and_then(|policy| policy.decide(&event.question()?));
         self.disagreements.handle(&event);
         self.watch_for_hijacks(&event);
+        self.detection
+            .handle(&mut event, listed.as_deref(), self.contents.privacy());
         event
     }
 

@@ -85,6 +85,10 @@ impl Contents {
         self.texts = Texts::default();
     }
 
+    pub(super) fn privacy(&self) -> Option<&Privacy> {
+        self.privacy.as_deref()
+    }
+
     /// Replaces bodies by redacted ones where the level asks for them, and takes them away elsewhere; hides what is
     /// private in names and texts that leave at every level.
     pub(super) fn hide(
@@ -225,7 +229,7 @@ impl Contents {
 
 impl Privacy {
     /// Hides what is private in a name.
-    fn hide(&self, text: &mut String) {
+    pub(super) fn hide(&self, text: &mut String) {
         *text = self.redactor.redact_name(text, &self.classifier);
     }
 
@@ -252,7 +256,7 @@ fn found_any(report: &Option<Report>) -> bool {
 }
 
 /// The names that a server goes by, what it calls itself first: its own, its package's, its script's, its program's.
-fn names(info: Option<&Peer>, server: &Party) -> Vec<String> {
+pub(super) fn names(info: Option<&Peer>, server: &Party) -> Vec<String> {
     let process = server.process.as_deref();
     let program = process.and_then(|process| process.program.as_deref());
     let package = program.and_then(|program| program.package.as_deref());

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use auditor_detect::Anomaly;
+
 use super::{
     activity::Activity, chain::Chain, content::Content, decision::Decision, environment::Rendered,
     hops::Hop, observed::Observed, settings::Settings, workflow::Origin, world::Process,
@@ -62,6 +64,8 @@ pub struct AuditEvent {
     pub activity: Option<Activity>,
     /// What our policy says of it.
     pub decision: Option<Arc<Decision>>,
+    /// What is out of the ordinary.
+    pub anomalies: Vec<Anomaly>,
 }
 
 /// One side of an interaction, as far as known.

@@ -18,6 +18,7 @@ use who::{Actor, actor};
 
 mod authorization;
 mod container;
+mod detection;
 mod finding;
 mod resource;
 mod what;

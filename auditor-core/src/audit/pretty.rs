@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::{
+    detected::DetectionEvent,
     event::{AuditEvent, Party},
     finding::FindingEvent,
     ocsf::{exe_name, is_open},
@@ -42,6 +43,33 @@ impl FindingEvent {
             None => second,
         };
         paint.put(out, RED, &format!("! {}: ", self.title()));
+        out.extend(who.chars().map(harmless));
+    }
+}
+
+impl DetectionEvent {
+    /// Appends the finding as one line for people, without the line's end.
+    pub fn write_pretty(&self, colours: bool, out: &mut String) {
+        let paint = Paint { on: colours };
+        paint.put(out, DIM, &clock(self.event.time().0));
+        out.push_str("  ");
+        let (severity, _) = self.severity();
+        let title = format!("! {}: ", self.hit.rule.title);
+        let title: String = title.chars().map(harmless).collect();
+        paint.put(out, if severity >= 4 { RED } else { YELLOW }, &title);
+        let name = |party: &Party| {
+            let process = party.process.as_deref();
+            process.and_then(exe_name).unwrap_or("?").to_owned()
+        };
+        let mut who = format!(
+            "{} → {}",
+            name(&self.event.client),
+            name(&self.event.server)
+        );
+        if let Some(target) = &self.event.interaction.target {
+            who.push(' ');
+            who.push_str(target);
+        }
         out.extend(who.chars().map(harmless));
     }
 }

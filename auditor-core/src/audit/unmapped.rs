@@ -1,5 +1,6 @@
 //! The MCP specifics of an event: `unmapped.mcp`. Names are a contract; unknown is null.
 
+mod anomaly;
 mod chain;
 mod classification;
 mod decision;
@@ -36,6 +37,7 @@ use crate::{
     tls::{Basis, Moved, Obstacle},
 };
 
+pub(super) use self::anomaly::Anomalies;
 pub(super) use self::identity::Identity as IdentityView;
 
 /// OCSF's place for what it has no field for.
@@ -78,6 +80,7 @@ struct Mcp<'a> {
     classifications: List<Classifications<'a>>,
     classified: ClassifiedView<'a>,
     decision: DecisionView<'a>,
+    anomalies: List<Anomalies<'a>>,
     witnesses: Witnesses<'a>,
     declared: Option<DeclaredView<'a>>,
     observed: Option<ObservedView<'a>>,
@@ -409,6 +412,7 @@ impl<'a> Unmapped<'a> {
                 classifications: List(Classifications::of(&event.content)),
                 classified: ClassifiedView::of(&event.content),
                 decision: DecisionView::of(event),
+                anomalies: Anomalies::of(event),
                 witnesses: Witnesses(event),
                 declared: DeclaredView::of(event),
                 observed: ObservedView::of(event),
