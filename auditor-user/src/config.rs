@@ -1,5 +1,6 @@
 //! The configuration file: TOML, every key optional, unknown keys refused by name.
 
+mod detection;
 mod environment;
 mod identity;
 mod kubernetes;
@@ -18,6 +19,7 @@ use auditor_core::tls::Hints;
 use serde::Deserialize;
 
 pub(crate) use self::{
+    detection::Detection,
     environment::{Environment, MetadataService},
     identity::{Identity, KeySource, Spire},
     kubernetes::{Credentials, Kubernetes},
@@ -59,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) redaction: Redaction,
     /// What interactions are decided by; nothing unless set.
     pub(crate) policy: Policy,
+    /// Which rules events are compared with.
+    pub(crate) detection: Detection,
 }
 
 /// Folders and sockets of container runtimes.
@@ -142,6 +146,7 @@ impl Default for Config {
             content: auditor_content::Settings::default(),
             redaction: Redaction::default(),
             policy: Policy::default(),
+            detection: Detection::default(),
         }
     }
 }

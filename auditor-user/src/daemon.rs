@@ -15,6 +15,7 @@ use auditor_core::{
     key::{ProcessKey, Time},
     record::{self, Header, Record},
 };
+use auditor_detect::Rules;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval, sleep},
@@ -33,6 +34,7 @@ use crate::{
     output::Output,
     policy::Policies,
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
+    rules,
     tls::{FileKey, Knowledge},
     workload::{Cgroups, Containers, Hasher, Lost, Pods, Programs, Spire, Table, Watch, Workflows},
 };
@@ -50,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) issuers: Issuers,
     /// What interactions are decided by.
     pub(crate) policies: Policies,
+    /// What events are compared with.
+    pub(crate) rules: Rules,
     /// What is known of contents.
     pub(crate) contents: Contents,
     /// Authorities whose TLS certificates are trusted.
@@ -163,6 +167,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         .map(|path| Recording::create(path, clock))
         .transpose()?;
     let mut daemon = Daemon::new(&options, table, clock, output, recording);
+    daemon.pipeline.set_judge(Some(Box::new(options.rules)));
     daemon.enrolment = Some(enrolment);
     daemon.identities = Some(Identities::start(
         &options.config,
@@ -511,6 +516,11 @@ impl Daemon {
                     self.note_failure(&error);
                 }
             }
+            while let Some(finding) = self.pipeline.poll_detection(now) {
+                if let Err(error) = self.output.write_detection(&finding) {
+                    self.note_failure(&error);
+                }
+            }
         }
         if is_written && let Err(error) = self.output.flush() {
             self.note_failure(&error);
@@ -530,6 +540,15 @@ impl Daemon {
         };
         if self.policies.reload(&config.policy) {
             self.pipeline.set_policy(self.policies.policy());
+        }
+        match rules::load(&config.detection) {
+            Ok(rules) => {
+                tracing::info!("{} rules are in force", rules.list().len());
+                self.pipeline.set_judge(Some(Box::new(rules)));
+            }
+            Err(error) => {
+                tracing::error!("rules cannot be read again, those before stay in force: {error:#}")
+            }
         }
         Contents::reload(&config, &mut self.pipeline);
         if let Some(identities) = &mut self.identities {

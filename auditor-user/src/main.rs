@@ -13,6 +13,7 @@ mod metrics;
 mod output;
 mod policy;
 mod probe;
+mod rules;
 mod tls;
 mod workload;
 

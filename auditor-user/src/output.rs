@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use auditor_core::audit::{AuditEvent, FindingEvent};
+use auditor_core::audit::{AuditEvent, DetectionEvent, FindingEvent};
 use clap::ValueEnum;
 
 /// How events are written.
@@ -71,6 +71,18 @@ impl Output {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn write_finding(&mut self, finding: &FindingEvent) -> io::Result<()> {
+        let colours = self.has_colours;
+        self.write_line(
+            |json| finding.write_json(json),
+            |line| finding.write_pretty(colours, line),
+        )
+    }
+
+    /// Writes what a rule says.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn write_detection(&mut self, finding: &DetectionEvent) -> io::Result<()> {
         let colours = self.has_colours;
         self.write_line(
             |json| finding.write_json(json),

@@ -26,11 +26,15 @@ const EVENTS: u64 = 20_000;
 const SCANS: u32 = 20;
 
 pub(crate) fn measure(report: &mut Report) -> Result<()> {
-    for (name, has_policy) in [
-        ("audit stage, a call of 1 KiB, without policies", false),
-        ("the same with the policies that ship", true),
+    for (name, [has_policy, has_rules]) in [
+        (
+            "audit stage, a call of 1 KiB, without policies and rules",
+            [false, false],
+        ),
+        ("the same with the policies that ship", [true, false]),
+        ("the same with policies and rules that ship", [true, true]),
     ] {
-        let runs: Result<Vec<f64>> = (0..RUNS).map(|_| run(has_policy)).collect();
+        let runs: Result<Vec<f64>> = (0..RUNS).map(|_| run(has_policy, has_rules)).collect();
         report.at_most(name, Spread::of(runs?), 60.0, "us");
     }
     let classifier = Classifier::new(&auditor_content::Settings::default())?;
@@ -56,8 +60,11 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
 }
 
 /// Microseconds an event.
-fn run(has_policy: bool) -> Result<f64> {
+fn run(has_policy: bool, has_rules: bool) -> Result<f64> {
     let mut auditor = auditor(has_policy)?;
+    if has_rules {
+        auditor.set_judge(Some(Box::new(auditor_detect::Rules::shipped()?)));
+    }
     let mut out = Vec::new();
     let mut event = |number: u64| {
         let event = auditor.audit(

@@ -3,6 +3,7 @@
 mod coverage;
 mod doctor;
 mod policy;
+mod rules;
 mod run;
 mod who;
 
@@ -29,6 +30,8 @@ enum Command {
     Who(who::Arguments),
     /// Check, test and explain what interactions are decided by.
     Policy(policy::Arguments),
+    /// Check and list the rules that events are compared with.
+    Rules(rules::Arguments),
     /// Search the file on standard input for TLS stacks: what `run` starts for large files.
     #[command(hide = true)]
     Inspect,
@@ -46,6 +49,7 @@ impl Cli {
             Command::Coverage(arguments) => arguments.execute(),
             Command::Who(arguments) => arguments.execute(),
             Command::Policy(arguments) => arguments.execute(),
+            Command::Rules(arguments) => arguments.execute(),
             Command::Inspect => Ok(crate::probe::inspect()?),
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     identity::ConfigFile,
     output::{Format, Output},
     policy::Policies,
+    rules,
 };
 
 /// Flags of `run`.
@@ -96,6 +97,7 @@ impl Arguments {
             issuers: config.identity.issuers()?,
             contents: Contents::read(&config)?,
             policies: Policies::start(&config.policy)?,
+            rules: rules::load(&config.detection)?,
             authorities: config.identity.authorities()?,
             config,
             file: ConfigFile {
@@ -108,7 +110,7 @@ impl Arguments {
             duration: self.duration,
         };
         let summary = match &self.replay {
-            Some(path) => daemon::replay(&options, path, output)?,
+            Some(path) => daemon::replay(options, path, output)?,
             None => tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()

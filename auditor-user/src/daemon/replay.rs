@@ -20,10 +20,11 @@ const AFTERMATH: u64 = 500_000_000;
 ///
 /// # Errors
 /// When the file cannot be played, or events cannot be written.
-pub(crate) fn replay(options: &Options, path: &Path, output: Output) -> Result<Summary> {
+pub(crate) fn replay(options: Options, path: &Path, output: Output) -> Result<Summary> {
     let clock = Clock { boot: Time(0) };
     let table = Table::of_recording();
-    let mut daemon = Daemon::new(options, table, clock, output, None);
+    let mut daemon = Daemon::new(&options, table, clock, output, None);
+    daemon.pipeline.set_judge(Some(Box::new(options.rules)));
     let mut last = Time(0);
     let played = capture::replay(path, |bytes, clock| {
         daemon.clock = clock;
