@@ -27,6 +27,7 @@ mod oneshot;
 mod openssl;
 mod origin;
 mod policy;
+mod postgres;
 mod process;
 mod programs;
 mod runc;

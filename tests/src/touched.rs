@@ -14,6 +14,7 @@ use crate::{
     Arguments,
     daemon::Daemon,
     event::Event,
+    postgres::Postgres,
     process::{Running, descendants, wait_for},
     programs::{Sdk, node_package, python_program},
 };
@@ -26,8 +27,8 @@ pub(crate) struct Call {
     pub(crate) activity: &'static str,
 }
 
-/// A server, and the calls that it gets.
-type Play = (Command, Vec<Call>);
+/// A server, the calls that it gets, and the database that it needs.
+type Play = (Command, Vec<Call>, Option<Postgres>);
 
 /// A server with its calls.
 struct Case {
@@ -36,11 +37,16 @@ struct Case {
     play: fn(&Path) -> Result<Play>,
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case {
         name: "touched_tables_sqlite",
         without: "python",
         play: sqlite,
+    },
+    Case {
+        name: "touched_tables_postgres",
+        without: "typescript",
+        play: postgres,
     },
     Case {
         name: "touched_files_filesystem",
@@ -93,7 +99,7 @@ fn play(case: &Case, daemon: &Daemon, folder: &Path, limit: Duration) -> Result<
     }
     fs::create_dir_all(&folder)?;
     let folder = folder.canonicalize()?;
-    let (server, calls) = (case.play)(&folder)?;
+    let (server, calls, _database) = (case.play)(&folder)?;
     let events = run(&server, &calls, daemon, &folder, limit)?;
     for (call, event) in calls.iter().zip(&events) {
         judge(call, event).with_context(|| format!("{}: {}", call.tool, event.json))?;
@@ -268,7 +274,41 @@ fn sqlite(folder: &Path) -> Result<Play> {
         ),
         call("read_query", "no SQL at all".into(), &[], "Other"),
     ];
-    Ok((server, calls))
+    Ok((server, calls, None))
+}
+
+fn postgres(_folder: &Path) -> Result<Play> {
+    let database = Postgres::start(Duration::from_secs(60))?;
+    database.execute(&format!(
+        "CREATE SCHEMA crm; CREATE TABLE crm.customers (name TEXT); INSERT INTO crm.customers VALUES ('{CANARY}')"
+    ))?;
+    let mut server = node_package("@modelcontextprotocol/server-postgres/dist/index.js")?;
+    server.arg(database.url());
+    let call = |sql: String, things: &[&str], activity| Call {
+        tool: "query",
+        arguments: json!({"sql": sql}),
+        things: things.iter().map(|one| (*one).to_owned()).collect(),
+        activity,
+    };
+    let calls = vec![
+        call(
+            format!("SELECT name FROM crm.customers WHERE name = '{CANARY}'"),
+            &["table crm.customers select"],
+            "Read",
+        ),
+        call(
+            "SELECT t.table_name FROM information_schema.tables t, LATERAL (SELECT 1) x".into(),
+            &["table information_schema.tables select"],
+            "Read",
+        ),
+        // The server lets nothing be changed: what is declared counts.
+        call(
+            format!("INSERT INTO crm.customers VALUES ($${CANARY}$$) RETURNING name"),
+            &["table crm.customers insert"],
+            "Create",
+        ),
+    ];
+    Ok((server, calls, Some(database)))
 }
 
 fn filesystem(folder: &Path) -> Result<Play> {
@@ -314,7 +354,7 @@ fn filesystem(folder: &Path) -> Result<Play> {
             "Read",
         ),
     ];
-    Ok((server, calls))
+    Ok((server, calls, None))
 }
 
 fn git(folder: &Path) -> Result<Play> {
@@ -341,7 +381,7 @@ fn git(folder: &Path) -> Result<Play> {
             activity: "Update",
         },
     ];
-    Ok((server, calls))
+    Ok((server, calls, None))
 }
 
 /// The server is asked for a place that nobody listens at: what is declared counts.
@@ -354,5 +394,5 @@ fn fetch(_folder: &Path) -> Result<Play> {
         things: vec!["url http://127.0.0.1:9/items/{id} read".to_owned()],
         activity: "Read",
     };
-    Ok((server, vec![call]))
+    Ok((server, vec![call], None))
 }

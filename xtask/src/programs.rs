@@ -88,6 +88,7 @@ pub(crate) fn tools() -> Result<PathBuf> {
             "gnutls-bin",
             "nginx-light",
             "openssl",
+            "postgresql",
             "runc",
             "wget",
         ])?;

@@ -40,6 +40,9 @@ use crate::{
 pub(super) use self::anomaly::Anomalies;
 pub(super) use self::identity::Identity as IdentityView;
 
+/// Bytes of JSON and of English that are one token to common models, about.
+const BYTES_PER_TOKEN: u64 = 3;
+
 /// OCSF's place for what it has no field for.
 #[derive(Serialize)]
 pub(super) struct Unmapped<'a> {
@@ -163,6 +166,7 @@ struct Message<'a> {
     hash: Hex,
     arg_keys: &'a [String],
     item_count: Option<u64>,
+    tokens_estimate: u64,
     truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Text<'a>>,
@@ -501,6 +505,7 @@ fn message(part: &Part, body: bool) -> Message<'_> {
         hash: Hex(part.sha256),
         arg_keys: &part.keys,
         item_count: part.items,
+        tokens_estimate: part.bytes.div_ceil(BYTES_PER_TOKEN),
         truncated: part.truncated,
         body: part.body.as_deref().filter(|_| body).map(Text),
     }

@@ -65,6 +65,8 @@ enum LevelArgument {
 
 impl Arguments {
     pub(super) fn execute(self) -> Result<()> {
+        // What is audited is in memory for a while: it must not get into a core dump.
+        nix::sys::prctl::set_dumpable(false).context("cannot switch off core dumps")?;
         let (config, text) = Config::read(self.config.as_deref())?;
         let level = match self.level {
             LevelArgument::Metadata => Level::Metadata,
