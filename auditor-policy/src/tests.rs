@@ -12,7 +12,9 @@ use cedar_policy::{Authorizer, Context as CedarContext, Decision, Entities, Enti
 use proptest::{option, prelude::*, sample::select};
 use serde_json::Value;
 
-use crate::{Decider, PolicySet, STARTER, Source, TooLarge, set::schema};
+use crate::{
+    CONDITIONS, Decider, POLICIES_NAMED, PolicySet, STARTER, Source, TooLarge, VALUE, set::schema,
+};
 
 /// A Monday, 10 h UTC.
 const MONDAY: u64 = 1_767_607_200_000;
@@ -506,6 +508,27 @@ proptest! {
             } else {
                 prop_assert_eq!(ids(&found.evaluated), reasons);
             }
+        }
+    }
+
+    /// What stands in an event may have been changed: a broken request is an error, and an answer keeps its bounds.
+    #[test]
+    fn a_damaged_request_is_refused_or_answered(
+        question in question(),
+        damages in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6),
+        cut in proptest::option::of(any::<proptest::sample::Index>()),
+    ) {
+        let mut request = ALL.request(&question).unwrap().into_bytes();
+        for (at, byte) in damages {
+            let at = at.index(request.len());
+            request[at] = byte;
+        }
+        if let Some(cut) = cut {
+            request.truncate(cut.index(request.len()));
+        }
+        if let Ok(evaluated) = ALL.evaluate(&String::from_utf8_lossy(&request)) {
+            prop_assert!(evaluated.policies.len() <= POLICIES_NAMED && evaluated.conditions.len() <= CONDITIONS);
+            prop_assert!(evaluated.conditions.iter().all(|one| one.value.get().len() <= VALUE));
         }
     }
 }

@@ -28,7 +28,8 @@ impl Postgres {
     pub(crate) fn start(limit: Duration) -> Result<Self> {
         let programs = programs()?;
         // A folder that another user may enter.
-        let folder = std::env::temp_dir().join(format!("auditor-e2e-postgres-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("auditor-e2e-postgres-{}", std::process::id()));
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
@@ -98,17 +99,21 @@ impl Drop for Postgres {
 fn programs() -> Result<PathBuf> {
     let all = fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is not installed")?;
     let bins = all.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
-    let newest = bins.filter(|bin| bin.join("initdb").exists()).max_by_key(|bin| {
-        let version = bin.parent().and_then(Path::file_name)?;
-        version.to_str()?.parse::<u32>().ok()
-    });
+    let newest = bins
+        .filter(|bin| bin.join("initdb").exists())
+        .max_by_key(|bin| {
+            let version = bin.parent().and_then(Path::file_name)?;
+            version.to_str()?.parse::<u32>().ok()
+        });
     newest.context("no version of PostgreSQL is installed")
 }
 
 /// The ids of the user that it runs as.
 fn user() -> Result<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd")?;
-    let line = users.lines().find_map(|line| line.strip_prefix("postgres:"));
+    let line = users
+        .lines()
+        .find_map(|line| line.strip_prefix("postgres:"));
     let mut fields = line.context("no user postgres")?.split(':').skip(1);
     let mut next = || fields.next()?.parse().ok();
     next().zip(next()).context("/etc/passwd cannot be read")

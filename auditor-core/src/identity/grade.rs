@@ -124,9 +124,9 @@ fn observed(process: &Process) -> Option<(String, Method)> {
     if let Some(id) = &process.container {
         return Some((format!("container:{id}"), Method::Container));
     }
-    let by_hash = process.exe_sha256.map(|hash| {
-        format!("exe:sha256:{}", hex::encode(hash))
-    });
+    let by_hash = process
+        .exe_sha256
+        .map(|hash| format!("exe:sha256:{}", hex::encode(hash)));
     let by_path = || process.exe.as_ref().map(|path| format!("exe:{path}"));
     Some((by_hash.or_else(by_path)?, Method::Executable))
 }
