@@ -33,7 +33,7 @@ static SERVING: LruHashMap<u32, [u64; WORDS]> = LruHashMap::with_max_entries(lim
 static WRITTEN: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(limit::SERVING, 0);
 
 const EINPROGRESS: i64 = -115;
-const AT_FDCWD: u32 = -100_i32 as u32;
+const AT_FDCWD: u64 = -100_i64 as u64;
 /// Nanoseconds after which writing to the same file is told again.
 const WRITES: u64 = 100_000_000;
 const S_IFMT: u16 = 0o170_000;
@@ -117,19 +117,19 @@ pub(crate) fn done(call: Call, number: u64) {
         number::COPY_FILE_RANGE => wrote(call.arg2() as u32),
         number::TRUNCATE => named(deed::TRUNCATE, cwd, call.arg0()),
         number::UNLINK | number::RMDIR => named(deed::DELETE, cwd, call.arg0()),
-        number::UNLINKAT => named(deed::DELETE, call.arg0() as u32, call.arg1()),
+        number::UNLINKAT => named(deed::DELETE, call.arg0(), call.arg1()),
         number::MKDIR => named(deed::CREATE, cwd, call.arg0()),
-        number::MKDIRAT => named(deed::CREATE, call.arg0() as u32, call.arg1()),
+        number::MKDIRAT => named(deed::CREATE, call.arg0(), call.arg1()),
         number::LINK | number::SYMLINK => named(deed::CREATE, cwd, call.arg1()),
-        number::SYMLINKAT => named(deed::CREATE, call.arg1() as u32, call.arg2()),
-        number::LINKAT => named(deed::CREATE, call.arg2() as u32, call.arg3()),
+        number::SYMLINKAT => named(deed::CREATE, call.arg1(), call.arg2()),
+        number::LINKAT => named(deed::CREATE, call.arg2(), call.arg3()),
         number::RENAME => {
             named(deed::RENAME_FROM, cwd, call.arg0());
             named(deed::RENAME_TO, cwd, call.arg1());
         }
         number::RENAMEAT | number::RENAMEAT2 => {
-            named(deed::RENAME_FROM, call.arg0() as u32, call.arg1());
-            named(deed::RENAME_TO, call.arg2() as u32, call.arg3());
+            named(deed::RENAME_FROM, call.arg0(), call.arg1());
+            named(deed::RENAME_TO, call.arg2(), call.arg3());
         }
         _ => {}
     }
@@ -178,14 +178,15 @@ fn opened(fd: u32, flags: u64) {
 
 /// Something was done to a name, which begins at a directory.
 #[inline(never)]
-fn named(kind: u8, directory: u32, name: u64) {
+fn named(kind: u8, directory: u64, name: u64) {
     let Some(scratch) = begin(kind) else { return };
-    if directory == AT_FDCWD {
+    // The kernel looks at the lower half of the register only.
+    if directory as u32 == AT_FDCWD as u32 {
         let fs: u64 = read(task(), offset!(task_fs));
         scratch.dentry = read(fs, offset!(fs_dentry));
         scratch.mount = read(fs, offset!(fs_mount));
     } else {
-        let file = object::file(directory);
+        let file = object::file(directory as u32);
         scratch.dentry = read(file, offset!(file_dentry));
         scratch.mount = read(file, offset!(file_mount));
     }
