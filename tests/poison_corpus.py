@@ -6,14 +6,15 @@ never stand in a definition, and what describes an attack rather than carrying i
 harmless tools must have no sign.
 """
 
+import importlib.util
 import json
 import pathlib
 import subprocess
 import sys
 
-import mcp_stress_test
-
-DATA = pathlib.Path(mcp_stress_test.__file__).parent / "patterns" / "data"
+# Found rather than imported: only its data is wanted.
+SOURCE = importlib.util.find_spec("mcp_stress_test").origin
+DATA = pathlib.Path(SOURCE).parent / "patterns" / "data"
 
 
 def scan(program, texts):

@@ -23,6 +23,11 @@ pub(crate) fn ocsf() -> Result<PathBuf> {
     environment("ocsf", &workspace::root().join("tests/requirements.txt"))
 }
 
+/// The interpreter that has pySigma and mcp-stress-test.
+pub(crate) fn detection() -> Result<PathBuf> {
+    environment("detect", &folder("python").join("detect.txt"))
+}
+
 /// The interpreter that has sqlglot, and the folder of its source with the statements of its tests.
 pub(crate) fn sqlglot() -> Result<(PathBuf, PathBuf)> {
     let pins = folder("python").join("sql.txt");

@@ -10,6 +10,36 @@ use crate::{
 
 pub(super) fn check(report: &mut Report) {
     report.check("SQL, by sqlglot", sql);
+    report.check("Sigma rules, by pySigma", sigma);
+    report.check("poisoned definitions, by mcp-stress-test", poison);
+}
+
+/// Every rule that ships, parsed by another implementation.
+fn sigma() -> Result<()> {
+    let python = programs::detection()?;
+    let mut parse = command(&python.to_string_lossy(), ["-I"]);
+    parse.arg(workspace::root().join("tests/sigma_parse.py"));
+    run(parse.arg(workspace::root().join("auditor-detect/rules")))
+}
+
+/// Texts of a corpus, of which at least nine in ten must be found.
+fn poison() -> Result<()> {
+    let python = programs::detection()?;
+    let build = [
+        "build",
+        "--release",
+        "--quiet",
+        "--package",
+        "auditor-detect",
+    ];
+    let mut cargo = command("cargo", build);
+    run(cargo
+        .args(["--example", "scan"])
+        .current_dir(workspace::root()))?;
+    let mut scan = command(&python.to_string_lossy(), ["-I"]);
+    scan.arg(workspace::root().join("tests/poison_corpus.py"));
+    scan.arg(workspace::target().join("release/examples/scan"));
+    run(scan.arg("0.9"))
 }
 
 /// The statements that ship with sqlglot, read by it and by us.
