@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The rules that ship with the product, by file.
-pub const PACK: [(&str, &str); 14] = [
+pub const PACK: [(&str, &str); 16] = [
     ("auditor_gap.yml", include_str!("../rules/auditor_gap.yml")),
     (
         "definition_changed.yml",
@@ -43,6 +43,14 @@ pub const PACK: [(&str, &str); 14] = [
     (
         "hidden_instructions.yml",
         include_str!("../rules/hidden_instructions.yml"),
+    ),
+    (
+        "host_not_named.yml",
+        include_str!("../rules/host_not_named.yml"),
+    ),
+    (
+        "read_only_wrote.yml",
+        include_str!("../rules/read_only_wrote.yml"),
     ),
     (
         "repeated_denials.yml",

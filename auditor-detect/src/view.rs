@@ -1,7 +1,7 @@
 //! An event as rules see it: fields by name, borrowed, made only when they are asked for.
 
 /// The fields that rules may name: those of the written event. In lists of objects a field is the list of its values.
-pub const FIELDS: [&str; 60] = [
+pub const FIELDS: [&str; 64] = [
     "class_uid",
     "activity_id",
     "activity_name",
@@ -59,6 +59,10 @@ pub const FIELDS: [&str; 60] = [
     "unmapped.mcp.chain.depth",
     "unmapped.mcp.gap.cause",
     "unmapped.mcp.gap.bytes_lost",
+    "unmapped.mcp.observed.programs.path",
+    "unmapped.mcp.observed.files.path",
+    "unmapped.mcp.observed.connections.address",
+    "unmapped.mcp.differences.kind",
     "unmapped.mcp.anomalies.kind",
     "unmapped.mcp.anomalies.subject",
     "unmapped.mcp.anomalies.signs.signs",

@@ -3,6 +3,7 @@
 use auditor_detect::{Field, View};
 
 use super::{
+    activity::What,
     event::{AuditEvent, Party},
     ocsf::is_open,
     outcome, unmapped,
@@ -244,6 +245,22 @@ fn nested<'a>(event: &'a AuditEvent, outer: &str, name: &str) -> Option<Field<'a
                 .map(lost)
                 .into()
         }
+        ("observed", "programs.path") => done(event, |what| match what {
+            What::Program { path } => Some(path.as_str().into()),
+            _ => None,
+        }),
+        ("observed", "files.path") => done(event, |what| match what {
+            What::File { path, .. } => Some(path.as_str().into()),
+            _ => None,
+        }),
+        ("observed", "connections.address") => done(event, |what| match what {
+            What::Connection(noticed) => Some(Field::Text(noticed.address?.to_string().into())),
+            _ => None,
+        }),
+        ("differences", "kind") => {
+            let differences = event.activity.iter().flat_map(|one| &one.differences);
+            differences.map(|one| one.kind.name()).collect()
+        }
         ("anomalies", "kind") => event.anomalies.iter().map(|one| one.kind.name()).collect(),
         ("anomalies", "subject") => {
             let subjects = event
@@ -262,4 +279,10 @@ fn nested<'a>(event: &'a AuditEvent, outer: &str, name: &str) -> Option<Field<'a
         }
         _ => return None,
     })
+}
+
+/// What of the things that the server did is asked for.
+fn done<'a>(event: &'a AuditEvent, part: fn(&'a What) -> Option<Field<'a>>) -> Field<'a> {
+    let entries = event.activity.iter().flat_map(|one| &one.entries);
+    Field::List(entries.filter_map(|entry| part(&entry.what)).collect())
 }
