@@ -12,6 +12,7 @@ mod contract;
 mod daemon;
 mod decided;
 mod deeds;
+mod detected;
 mod engine;
 mod event;
 mod front;
@@ -140,6 +141,7 @@ fn contracts(arguments: &Arguments) -> usize {
         + keys::check(auditor, arguments, limit)
         + mutual::check(auditor, arguments, limit)
         + decided::check(auditor, arguments, limit)
+        + detected::check(auditor, arguments, limit)
         + spire::check(auditor, arguments, limit)
         + storm::check(auditor, arguments, limit)
 }

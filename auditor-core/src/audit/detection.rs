@@ -14,7 +14,7 @@ use super::{
     event::{AuditEvent, Party},
 };
 use crate::{
-    identity::Identity,
+    identity::{Identity, Method},
     mcp::{Direction, Interaction, Kind, Outcome, Stage},
     memory::Memory,
 };
@@ -125,9 +125,10 @@ impl Detection {
         let server = server(event);
         if let Some(answer) = listed {
             let names = names(interaction.session.server_info.as_ref(), &event.server);
+            let client = offered_to(event);
             let listed = Listed {
                 method,
-                client,
+                client: &client,
                 server: &server,
                 server_name: names.first().map_or("", String::as_str),
                 interaction: interaction.id.0,
@@ -199,6 +200,20 @@ fn name<'a>(identity: &'a Option<Identity>, party: &'a Party) -> &'a str {
     let process = party.process.as_deref();
     let exe = process.and_then(|process| process.exe.as_deref());
     subject.or(exe).unwrap_or_default()
+}
+
+/// To whom a server offers what it lists: an identity that is only a program is shared by all that it runs.
+fn offered_to(event: &AuditEvent) -> String {
+    let identity = event.client_identity.as_ref();
+    let subject = identity.filter(|one| one.method != Method::Executable);
+    match (
+        subject.and_then(|one| one.subject.as_ref()),
+        event.client.actor,
+    ) {
+        (None, Some(actor)) => format!("{} {}", actor.process.pid, actor.process.start),
+        (Some(subject), _) => subject.clone(),
+        (None, None) => String::new(),
+    }
 }
 
 /// What tells a server from others: the names that it goes by, who it is, and where it listens if nothing else is known.

@@ -66,7 +66,8 @@ pub(super) fn compare(activity: &mut Activity, event: &AuditEvent, is_hidden: bo
     }
     let elsewhere = sure.iter().filter(|entry| {
         matches!(&entry.what, What::Connection(noticed)
-            if noticed.protocol == "tcp" && entry.is_named == Some(false) && !is_setting(noticed, &settings))
+            // What went over it as MCP is a call of its own.
+            if noticed.protocol == "tcp" && noticed.http.is_none() && entry.is_named == Some(false) && !is_setting(noticed, &settings))
     });
     found.push(difference(DifferenceKind::HostNotNamed, elsewhere));
     let programs = sure.iter().filter(|entry| {

@@ -17,7 +17,7 @@ use self::{
     classification::{Classifications, ClassifiedView},
     decision::DecisionView,
     identity::{Certificates, Credential, Identities},
-    observed::{DeclaredView, DifferenceView, ObservedView},
+    observed::{DeclaredView, ObservedView},
     resource::{QueryView, ResourceView, ResultView, ToolView},
     workload::{Program, Workflow, Workload},
 };
@@ -39,6 +39,7 @@ use crate::{
 
 pub(super) use self::anomaly::Anomalies;
 pub(super) use self::identity::Identity as IdentityView;
+pub(super) use self::observed::{DifferenceView, differences};
 
 /// Bytes of JSON and of English that are one token to common models, about.
 const BYTES_PER_TOKEN: u64 = 3;
@@ -420,7 +421,7 @@ impl<'a> Unmapped<'a> {
                 witnesses: Witnesses(event),
                 declared: DeclaredView::of(event),
                 observed: ObservedView::of(event),
-                differences: observed::differences(event),
+                differences: differences(event),
                 hop: event.hop.map(|hop| HopView::of(event, hop)),
                 chain: event
                     .chain

@@ -12,7 +12,7 @@ use crate::audit::{
     detected::DetectionEvent,
     event::Party,
     hex::List,
-    unmapped::{Anomalies, IdentityView},
+    unmapped::{Anomalies, DifferenceView, IdentityView, differences},
 };
 
 impl DetectionEvent {
@@ -120,6 +120,7 @@ struct Mcp<'a> {
     client: Identified<'a>,
     server: Identified<'a>,
     anomalies: List<Anomalies<'a>>,
+    differences: Vec<DifferenceView<'a>>,
     correlation: Option<Correlation<'a>>,
     suppressed: u32,
     environment: Option<&'a RawValue>,
@@ -253,6 +254,7 @@ impl<'a> Finding<'a> {
                     client: identified(&event.client, event.client_identity.as_ref()),
                     server: identified(&event.server, event.server_identity.as_ref()),
                     anomalies: Anomalies::of(event),
+                    differences: differences(event),
                     correlation: told.hit.correlated.as_ref().map(|found| Correlation {
                         value: found.value,
                         seconds: found.seconds,

@@ -90,7 +90,7 @@ struct FurtherView {
 }
 
 #[derive(Serialize)]
-pub(super) struct DifferenceView<'a> {
+pub(in crate::audit) struct DifferenceView<'a> {
     kind: &'static str,
     count: u64,
     rests_on: &'a [String],
@@ -200,7 +200,7 @@ fn further(activity: &Activity) -> Option<FurtherView> {
 }
 
 /// Where what was done differs from what was declared.
-pub(super) fn differences(event: &AuditEvent) -> Vec<DifferenceView<'_>> {
+pub(in crate::audit) fn differences(event: &AuditEvent) -> Vec<DifferenceView<'_>> {
     let all = event.activity.iter().flat_map(|one| &one.differences);
     all.map(|one| DifferenceView {
         kind: one.kind.name(),
