@@ -235,7 +235,7 @@ fn fetch(_folder: &Path) -> Result<Play> {
         steps: vec![step("fetch", json!({"url": url}))],
         expected: vec![Expected {
             port: Some(port),
-            ..expected("fetch", Vec::new(), "only_candidate")
+            ..expected("fetch", Vec::new(), "proven")
         }],
     })
 }

@@ -156,7 +156,9 @@ pub(crate) fn play_steps(
     wait_for("the events of the calls", limit, || {
         let events = daemon.events().of(&pids)?.into_iter();
         let is_call = |event: &Event| {
-            event.stage == "final" && event.interaction.method.as_deref() == Some("tools/call")
+            event.stage == "final"
+                && event.interaction.kind == "request"
+                && event.interaction.method.as_deref() == Some("tools/call")
         };
         let mut events: Vec<_> = events.filter(is_call).collect();
         events.sort_by_key(|event| {
