@@ -84,7 +84,7 @@ impl Certificates {
         let der = chain.certificates.first();
         let der = der.map(Vec::as_slice).unwrap_or_default();
         let mut certificate = decode(der).unwrap_or_else(unreadable);
-        certificate.hash = hash(&hex::encode(&Sha256::digest(der)));
+        certificate.hash = hash(&hex::encode(Sha256::digest(der)));
         if let (Some(not_before), Some(not_after)) = (certificate.not_before, certificate.not_after)
         {
             let leaf = Leaf {
