@@ -1,7 +1,7 @@
 //! An event as rules see it: fields by name, borrowed, made only when they are asked for.
 
 /// The fields that rules may name: those of the written event. In lists of objects a field is the list of its values.
-pub const FIELDS: [&str; 64] = [
+pub const FIELDS: [&str; 65] = [
     "class_uid",
     "activity_id",
     "activity_name",
@@ -16,6 +16,7 @@ pub const FIELDS: [&str; 64] = [
     "unmapped.mcp.protocol_version",
     "unmapped.mcp.transport",
     "unmapped.mcp.encrypted",
+    "unmapped.mcp.outcome",
     "unmapped.mcp.session_id_hash",
     "unmapped.mcp.batch",
     "unmapped.mcp.sensitivity",

@@ -2,7 +2,10 @@
 
 use auditor_resource::{Operation, sql::QueryType};
 
-use super::content::Content;
+use super::{
+    content::Content,
+    observed::{Observed, Verdict},
+};
 use crate::{
     mcp::{Failure, Interaction, Kind, LostCause, Outcome, Stage},
     stream::GapCause,
@@ -49,6 +52,31 @@ pub(super) fn status_code(interaction: &Interaction) -> Option<Cow<'static, str>
     })
 }
 
+/// How it ended, in one word; `None` where no answer is due.
+pub(super) fn word(interaction: &Interaction, observed: Option<&Observed>) -> Option<&'static str> {
+    if interaction.stage == Stage::Open {
+        return Some("open");
+    }
+    if observed.is_some_and(|one| one.verdict == Verdict::Denied) {
+        return Some("denied");
+    }
+    let failure = match &interaction.outcome {
+        Outcome::Pending => return None,
+        Outcome::Success => return Some("success"),
+        Outcome::InputRequired => return Some("input_required"),
+        Outcome::Failure(failure) => failure,
+    };
+    Some(match failure {
+        Failure::Tool => "tool_error",
+        // RFC 9110, sections 15.5.9 and 15.6.5.
+        Failure::Http(408 | 504) | Failure::Lost(LostCause::TimedOut) => "timeout",
+        Failure::Error { .. } | Failure::Http(_) => "failure",
+        // What became of it is not known.
+        Failure::Lost(LostCause::Gap | LostCause::Abandoned) => "unknown",
+        Failure::Lost(_) => "aborted",
+    })
+}
+
 /// OCSF `status_detail`: what the code is about.
 pub(super) fn status_detail(interaction: &Interaction) -> Option<&'static str> {
     if interaction.stage == Stage::Open {
@@ -77,6 +105,7 @@ pub(super) fn lost_cause(cause: LostCause) -> &'static str {
         LostCause::Reset => "reset",
         LostCause::Exited => "exited",
         LostCause::Cancelled => "cancelled",
+        LostCause::TimedOut => "timed_out",
         LostCause::NoResponse => "no_response",
         LostCause::Gap => "gap",
         LostCause::Abandoned => "abandoned",

@@ -89,6 +89,7 @@ struct Mcp<'a> {
     declared: Option<DeclaredView<'a>>,
     observed: Option<ObservedView<'a>>,
     differences: Vec<DifferenceView<'a>>,
+    outcome: Option<&'static str>,
     hop: Option<HopView>,
     chain: Option<ChainView<'a>>,
     batch: Option<u32>,
@@ -167,6 +168,7 @@ struct Message<'a> {
     hash: Hex,
     arg_keys: &'a [String],
     item_count: Option<u64>,
+    /// An estimate of [`BYTES_PER_TOKEN`].
     tokens_estimate: u64,
     truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -422,6 +424,7 @@ impl<'a> Unmapped<'a> {
                 declared: DeclaredView::of(event),
                 observed: ObservedView::of(event),
                 differences: differences(event),
+                outcome: outcome::word(interaction, event.observed.as_ref()),
                 hop: event.hop.map(|hop| HopView::of(event, hop)),
                 chain: event
                     .chain

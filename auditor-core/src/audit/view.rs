@@ -106,6 +106,7 @@ fn mcp<'a>(event: &'a AuditEvent, name: &str) -> Option<Field<'a>> {
                 .is_some_and(|channel| channel.tls.is_some());
             (is_tls || interaction.unheard.is_some()).into()
         }
+        "outcome" => outcome::word(interaction, event.observed.as_ref()).into(),
         "session_id_hash" => event.session_hash.as_deref().into(),
         "batch" => interaction.batch.map(u64::from).into(),
         "sensitivity" => event

@@ -63,7 +63,10 @@ fn what_a_certificate_says_is_read() {
     let maker = authority("root");
     let chain = chain(&params(&[ID]), &maker);
     let told = read(&mut Certificates::default(), &chain);
-    assert_eq!(&*told.hash, hex::encode(Sha256::digest(&chain.certificates[0])));
+    assert_eq!(
+        &*told.hash,
+        hex::encode(Sha256::digest(&chain.certificates[0]))
+    );
     assert_eq!(told.subject.as_deref(), Some("CN=agent\\, O=bank,C=DE"));
     assert!(
         told.issuer.as_ref().unwrap().ends_with("CN=root"),

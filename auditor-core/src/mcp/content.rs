@@ -7,7 +7,7 @@ use std::{borrow::Cow, hash::BuildHasher};
 use auditor_json::Value;
 
 use super::{
-    interaction::{Failure, Outcome, Peer},
+    interaction::{Failure, LostCause, Outcome, Peer},
     message::{Claims, Parsed, Shape, id},
     method::{self, Proof, Sender, Target},
 };
@@ -39,6 +39,7 @@ impl Parsed {
         let mut version = None;
         if let Some(members) = params.and_then(Value::members) {
             let (mut arguments, mut reference, mut target) = (None, None, None);
+            let (mut cancels, mut is_late) = (None, false);
             let wanted: &[u8] = match known.map_or(Target::None, |known| known.target) {
                 Target::Name => b"name",
                 Target::Uri => b"uri",
@@ -55,7 +56,8 @@ impl Parsed {
                     }
                     b"arguments" => arguments = Some(value),
                     b"ref" => reference = Some(value),
-                    b"requestId" => self.cancels = Some(id(value).key),
+                    b"requestId" => cancels = Some(id(value).key),
+                    b"reason" => is_late = value.string().is_some_and(|text| tells_of_time(&text)),
                     b"requestState" => {
                         self.state = value.string().map(|state| hash(state.as_bytes()))
                     }
@@ -81,6 +83,14 @@ impl Parsed {
                     note_value(&mut self.values, value);
                 }
             }
+            if known.is_some_and(|known| known.name == "notifications/cancelled") {
+                let cause = if is_late {
+                    LostCause::TimedOut
+                } else {
+                    LostCause::Cancelled
+                };
+                self.cancels = cancels.map(|key| (key, cause));
+            }
             keys.sort_unstable();
             keys.dedup();
             self.part.keys = keys;
@@ -95,9 +105,6 @@ impl Parsed {
             self.target = name.map(|name| shorten(Cow::Owned(name), TARGET_BYTES));
         }
         let Some(known) = known else { return };
-        if known.name != "notifications/cancelled" {
-            self.cancels = None;
-        }
         let proven = match known.proof {
             Proof::Strong => true,
             Proof::Weak => false,
@@ -265,6 +272,14 @@ fn note_value(values: &mut Vec<u64>, value: Value<'_>) {
         Some(b'-' | b'0'..=b'9') => values.push(hash(value.text)),
         _ => {}
     }
+}
+
+/// Whether the reason of a cancellation says that the time was over: `Request timed out` of the TypeScript SDK, and the like.
+fn tells_of_time(reason: &str) -> bool {
+    let reason = shorten(Cow::Borrowed(reason), ERROR_BYTES).to_ascii_lowercase();
+    ["timed out", "timeout", "deadline exceeded"]
+        .iter()
+        .any(|words| reason.contains(words))
 }
 
 /// Whether this looks like a revision of MCP: `2025-11-25`.

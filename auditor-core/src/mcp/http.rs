@@ -171,13 +171,14 @@ impl Sessions {
                 }
             }
             Shape::Notification => {
-                if let Some(id) = &parsed.cancels {
+                if let Some((id, cause)) = &parsed.cancels {
                     self.cancel(
                         session,
                         &Key {
                             asker: Asker::Role(role),
                             id: id.clone(),
                         },
+                        *cause,
                         now,
                     );
                 }

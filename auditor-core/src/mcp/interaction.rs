@@ -205,8 +205,10 @@ pub enum LostCause {
     Reset,
     /// One of the two processes ended.
     Exited,
-    /// The client sent `notifications/cancelled`.
+    /// Whoever asked sent `notifications/cancelled`.
     Cancelled,
+    /// The same, and gave as its reason that the time was over.
+    TimedOut,
     /// The HTTP response ended without it.
     NoResponse,
     /// Part of the channel was not captured after the request; the answer may be there.

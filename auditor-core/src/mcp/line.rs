@@ -129,16 +129,16 @@ impl Sessions {
                 self.request(session, asker, direction(sender), parsed);
             }
             Shape::Notification => {
-                if let Some(id) = &parsed.cancels {
+                if let Some((id, cause)) = &parsed.cancels {
                     let key = Key {
                         asker,
                         id: id.clone(),
                     };
                     // A server ends a client's `subscriptions/listen` this way, too.
-                    if !self.cancel(session, &key, now)
+                    if !self.cancel(session, &key, *cause, now)
                         && let Some(asker) = self.asked_by_peer(channel, from)
                     {
-                        self.cancel(session, &Key { asker, id: key.id }, now);
+                        self.cancel(session, &Key { asker, id: key.id }, *cause, now);
                     }
                 }
                 let sender = self.sender_of(session, &parsed);

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     content::shorten,
-    interaction::{Failure, Outcome, Part, Peer},
+    interaction::{Failure, LostCause, Outcome, Part, Peer},
     method::{Method, Sender},
 };
 use crate::wire::{Framing, HttpHead, HttpPart, Message};
@@ -61,8 +61,8 @@ pub(super) struct Parsed {
     /// The role that sends such a message, where only one does.
     pub(super) sender: Option<Sender>,
     pub(super) claims: Option<Box<Claims>>,
-    /// For `notifications/cancelled`: the key of the request it names.
-    pub(super) cancels: Option<Box<str>>,
+    /// For `notifications/cancelled`: the key of the request it names, and why.
+    pub(super) cancels: Option<(Box<str>, LostCause)>,
     /// Hash of `requestState`, which ties the messages of a round trip together.
     pub(super) state: Option<u64>,
     /// Whether `params` answers an earlier `input_required`.

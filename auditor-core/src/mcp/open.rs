@@ -31,8 +31,8 @@ pub(super) struct Open {
     pub(super) key: Option<Key>,
     /// Whether part of the answering direction was lost since.
     pub(super) gap: bool,
-    /// Whether the asker cancelled it.
-    pub(super) cancelled: bool,
+    /// Why the asker cancelled it, if it did.
+    pub(super) cancelled: Option<LostCause>,
     /// Why it has no answer, when its time is over.
     pub(super) expires: LostCause,
     _share: Option<Share>,
@@ -122,7 +122,7 @@ impl OpenTable {
             asker,
             key,
             gap: false,
-            cancelled: false,
+            cancelled: None,
             expires: LostCause::NoResponse,
             _share: share,
         };
@@ -218,7 +218,9 @@ impl OpenTable {
         });
         interaction.stage = Stage::Final;
         interaction.outcome = Outcome::Failure(match failure {
-            Failure::Lost(_) if open.cancelled => Failure::Lost(LostCause::Cancelled),
+            Failure::Lost(cause) if open.cancelled.is_some() => {
+                Failure::Lost(open.cancelled.unwrap_or(cause))
+            }
             Failure::Lost(cause) if open.gap && cause != LostCause::Abandoned => {
                 Failure::Lost(LostCause::Gap)
             }
@@ -241,7 +243,7 @@ impl OpenTable {
                 return;
             }
             // A cancelled one is about to end.
-            if !open.cancelled {
+            if open.cancelled.is_none() {
                 self.ready.push_back(open.interaction.clone());
             }
         }

@@ -232,7 +232,7 @@ impl Sessions {
     }
 
     /// Notes that the asker takes a request back. It ends so unless an answer was under way.
-    pub(super) fn cancel(&mut self, session: u64, key: &Key, now: Time) -> bool {
+    pub(super) fn cancel(&mut self, session: u64, key: &Key, cause: LostCause, now: Time) -> bool {
         let id = self
             .live
             .get(&session)
@@ -241,7 +241,7 @@ impl Sessions {
         let Some(open) = id.and_then(|id| self.open.get_mut(id)) else {
             return false;
         };
-        if std::mem::replace(&mut open.cancelled, true) {
+        if open.cancelled.replace(cause).is_some() {
             return true;
         }
         let due = now.after(self.limits.cancelled);

@@ -418,6 +418,26 @@ fn a_cancelled_request_ends_so_unless_its_answer_was_under_way() {
 }
 
 #[test]
+fn a_cancellation_for_time_is_told_from_others() {
+    let mut host = Host::new();
+    let socket = host.channel(1, ChannelKind::Unix);
+    host.line(socket, Side::A, &call(1));
+    host.line(
+        socket,
+        Side::A,
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"reason":"McpError: MCP error -32001: Request timed out"}}"#,
+    );
+    host.pass(2000 * MILLISECOND);
+    assert_eq!(
+        host.told(),
+        [
+            "notifications/cancelled - Pending",
+            "tools/call 1 Lost(TimedOut)",
+        ]
+    );
+}
+
+#[test]
 fn an_id_used_again_while_open_abandons_the_older_request() {
     let mut host = Host::new();
     let socket = host.channel(1, ChannelKind::Unix);
