@@ -2,8 +2,6 @@
 //!
 //! A rule adds to what is found; it never hides anything. Bound: `RULES` rules of `POINTERS` pointers.
 
-use std::collections::BTreeSet;
-
 use globset::{Glob, GlobSet};
 use serde::Deserialize;
 
@@ -127,18 +125,20 @@ impl Rules {
 
     /// Those of a tool. `servers` are the names that its server goes by.
     pub(crate) fn of(&self, servers: &[&str], tool: &str) -> impl Iterator<Item = &Rule> {
-        let known: BTreeSet<usize> = servers
+        // Mostly few match, so that walking over them is the fastest way to look one up.
+        let known: Vec<usize> = servers
             .iter()
             .flat_map(|server| self.servers.matches(server))
             .collect();
-        let tools: BTreeSet<usize> = self.tools.matches(tool).into_iter().collect();
+        let tools = self.tools.matches(tool);
         let (mut server_at, mut tool_at) = (0, 0);
-        self.rules.iter().filter(move |rule| {
+        let rules = if tools.is_empty() { &[][..] } else { &self.rules[..] };
+        rules.iter().filter(move |rule| {
             let servers = server_at..server_at + rule.servers.len();
             let of_tools = tool_at..tool_at + rule.tools.len();
             (server_at, tool_at) = (servers.end, of_tools.end);
-            let is_server = servers.is_empty() || known.range(servers).next().is_some();
-            is_server && tools.range(of_tools).next().is_some()
+            let is_server = servers.is_empty() || known.iter().any(|at| servers.contains(at));
+            is_server && tools.iter().any(|at| of_tools.contains(at))
         })
     }
 }
