@@ -132,7 +132,11 @@ impl Rules {
             .collect();
         let tools = self.tools.matches(tool);
         let (mut server_at, mut tool_at) = (0, 0);
-        let rules = if tools.is_empty() { &[][..] } else { &self.rules[..] };
+        let rules = if tools.is_empty() {
+            &[][..]
+        } else {
+            &self.rules[..]
+        };
         rules.iter().filter(move |rule| {
             let servers = server_at..server_at + rule.servers.len();
             let of_tools = tool_at..tool_at + rule.tools.len();
