@@ -55,6 +55,10 @@ pub(crate) fn heard() {
         let until = state[UNTIL];
         let is_settled = until == NEVER || time < until || time - until < limit::DEED_RETRY;
         if is_settled && is_it(state) {
+            if state[READS] == 1 && until != NEVER {
+                // It descends from a server and was followed from its birth: the daemon is to know.
+                emit::bare(&emit::header(record::SERVING));
+            }
             return;
         }
     }

@@ -84,6 +84,8 @@ pub(crate) struct Deeds {
 struct Acts {
     /// Since when that is told.
     since: Option<Time>,
+    /// Whether the kernel side said so, which it does as the process reads its first message.
+    is_announced: bool,
     process: ProcessKey,
     ancestors: Vec<ProcessKey>,
     deeds: VecDeque<(Time, Done)>,
@@ -106,6 +108,7 @@ impl Deeds {
             acts.lose(time, header.lost);
         } else {
             acts.since = acts.since.or(Some(time));
+            acts.is_announced = true;
         }
     }
 
@@ -245,8 +248,9 @@ impl Deeds {
         let is_refused = self
             .refused
             .is_some_and(|at| from <= at && at.0.saturating_sub(NOTICE) <= to.0);
+        let is_followed = own.is_announced || since <= from;
         activity.is_complete =
-            activity.lost == 0 && !is_refused && interaction.stage == Stage::Final;
+            is_followed && activity.lost == 0 && !is_refused && interaction.stage == Stage::Final;
         for entry in &mut activity.entries {
             self.name(entry, server);
         }
@@ -268,6 +272,8 @@ impl Deeds {
             return;
         }
         let acts = self.acts(process, world);
+        // Whose deeds are told is followed from then on, at the latest.
+        acts.since = acts.since.or(Some(time));
         acts.deeds.push_back((time, done));
         if acts.deeds.len() > DEEDS {
             acts.drop_oldest();
