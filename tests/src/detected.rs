@@ -124,7 +124,7 @@ fn play(auditor: &Path, folder: &Path, limit: Duration) -> Result<()> {
     )?;
     finding(&daemon, "A description speaks to the model", limit)?;
 
-    shadow(limit)?;
+    shadow()?;
     finding(
         &daemon,
         "Two servers offer one client a tool of the same name",
@@ -183,12 +183,11 @@ fn server(revision: &str) -> Result<Command> {
 }
 
 /// One client, two servers, one name.
-fn shadow(limit: Duration) -> Result<()> {
+fn shadow() -> Result<()> {
     let mut client = Command::new(python(Sdk::Python1)?);
     let programs = source("python");
     client.arg(programs.join("two_servers.py"));
     client.arg(programs.join("server.py"));
-    let _ = limit;
     let output = client.stdin(Stdio::null()).output()?;
     ensure!(
         output.status.success(),
