@@ -7,6 +7,10 @@ use std::{sync::Arc, time::Instant};
 use auditor_core::audit::decision::{Context, Peer, Policy as _, Principal, Question, Thing};
 use auditor_policy::{Decider, PolicySet, STARTER, Source};
 
+/// That of the daemon.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: u32 = 5_000;
 
 fn main() -> Result<(), auditor_policy::Error> {

@@ -6,7 +6,6 @@
 use std::{collections::HashMap, sync::Arc};
 
 use auditor_core::audit::decision::{Decision, Evaluated, Policy, Question};
-use serde_json::value::RawValue;
 
 use crate::{request::Prepared, set::PolicySet};
 
@@ -75,9 +74,8 @@ impl Policy for Decider {
         let request = prepared.and_then(|prepared| Ok((prepared.json()?, prepared)));
         Some(Arc::new(match request {
             Ok((request, prepared)) => Decision {
-                evaluated: self.answer(&prepared, &request),
-                // It was written as JSON here.
-                request: RawValue::from_string(request).ok(),
+                evaluated: self.answer(&prepared, request.get()),
+                request: Some(request),
             },
             Err(error) => Decision {
                 evaluated: Arc::new(set.not_evaluated(&error)),

@@ -13,6 +13,7 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     set::{About, PolicySet},
     slices::{ids, is_in_scope},
+    values,
 };
 
 /// Most policies that an answer names.
@@ -53,15 +54,26 @@ impl PolicySet {
     pub fn evaluate(&self, request: &str) -> Result<Evaluated, BadRequest> {
         let form = |error: &dyn std::fmt::Display| BadRequest::Form(error.to_string());
         let logged: Logged = serde_json::from_str(request).map_err(|error| form(&error))?;
-        let uid = |value: &Value| EntityUid::from_json(value.clone()).map_err(|error| form(&error));
+        let uid = |value: &Value| match self.types.uid(value) {
+            Some(uid) => Ok(uid),
+            None => EntityUid::from_json(value.clone()).map_err(|error| form(&error)),
+        };
         let (principal, action) = (uid(&logged.principal)?, uid(&logged.action)?);
         let resource = uid(&logged.resource)?;
-        let context =
-            Context::from_json_value(self.members.copy(&logged.context, &["context"]), None);
-        let context = context.map_err(|error| form(&error))?;
-        let entities =
-            Entities::from_json_value(self.members.copy_entities(&logged.entities), None);
-        let entities = entities.map_err(|error| form(&error))?;
+        let context = match values::context(&logged.context, &self.members) {
+            Some(context) => context,
+            None => {
+                let copy = self.members.copy(&logged.context, &["context"]);
+                Context::from_json_value(copy, None).map_err(|error| form(&error))?
+            }
+        };
+        let entities = match self.types.entities(&logged.entities, &self.members) {
+            Some(entities) => entities,
+            None => {
+                let copy = self.members.copy_entities(&logged.entities);
+                Entities::from_json_value(copy, None).map_err(|error| form(&error))?
+            }
+        };
         let slice = self.slices.of_action(action.id().unescaped());
         let slice = slice.ok_or_else(|| BadRequest::Action(action.id().unescaped().to_owned()))?;
         let above = |uid: &EntityUid| -> Vec<EntityUid> {

@@ -15,6 +15,7 @@ mod set;
 mod slices;
 #[cfg(test)]
 mod tests;
+mod values;
 mod walk;
 
 pub use decider::Decider;

@@ -32,17 +32,20 @@ impl Members {
         Self((!is_open).then_some(all))
     }
 
+    /// Whether a member is read by way of one of these variables.
+    pub(crate) fn has(&self, variables: &[&str], name: &str) -> bool {
+        self.0.as_ref().is_none_or(|all| {
+            all.iter()
+                .any(|(of, one)| one == name && variables.contains(&of.as_str()))
+        })
+    }
+
     /// A copy of a record, without what is not read of it by way of these variables.
     pub(crate) fn copy(&self, record: &Value, variables: &[&str]) -> Value {
-        let (Some(all), Value::Object(members)) = (&self.0, record) else {
+        let Value::Object(members) = record else {
             return record.clone();
         };
-        let is_read = |name: &str| {
-            variables
-                .iter()
-                .any(|variable| all.iter().any(|(of, one)| of == variable && one == name))
-        };
-        let kept = members.iter().filter(|(name, _)| is_read(name));
+        let kept = members.iter().filter(|(name, _)| self.has(variables, name));
         Value::Object(
             kept.map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),

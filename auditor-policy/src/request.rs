@@ -7,9 +7,12 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use auditor_core::{audit::decision::Question, mcp::Direction};
 
+use serde::Serialize;
+use serde_json::value::RawValue;
+
 use crate::{
     actions::Actions,
-    walk::{Json, Key, Reads, Walk},
+    walk::{Key, Reads, Record, Walk},
 };
 
 /// Longest text of a question, in bytes.
@@ -87,19 +90,13 @@ impl<'a> Prepared<'a> {
     }
 
     /// Walks over all attributes of principal, resource and context.
-    pub(crate) fn walk(&self, walk: &mut impl Walk) {
-        walk.enter("principal");
-        self.principal(walk);
-        walk.leave();
-        walk.enter("resource");
-        self.resource(walk);
-        walk.leave();
-        walk.enter("context");
-        self.context(walk);
-        walk.leave();
+    pub(crate) fn walk(&self, walk: &mut dyn Walk) {
+        walk.record("principal", &|walk| self.principal(walk));
+        walk.record("resource", &|walk| self.resource(walk));
+        walk.record("context", &|walk| self.context(walk));
     }
 
-    fn principal(&self, walk: &mut impl Walk) {
+    fn principal(&self, walk: &mut dyn Walk) {
         let one = &self.question.principal;
         walk.text("subject", one.subject.as_deref());
         walk.text("method", one.method.as_deref());
@@ -115,21 +112,21 @@ impl<'a> Prepared<'a> {
         walk.text("repository", one.repository.as_deref());
     }
 
-    fn resource(&self, walk: &mut impl Walk) {
+    fn resource(&self, walk: &mut dyn Walk) {
         let target = self.question.target.as_deref();
         let is = |kinds: &[&str]| target.filter(|_| kinds.contains(&self.resource_type));
         walk.text("name", is(&["Tool", "Prompt"]));
         walk.text("uri", is(&["Resource"]));
-        walk.enter("peer");
-        let peer = &self.question.peer;
-        walk.text("name", peer.name.as_deref());
-        walk.text("subject", peer.subject.as_deref());
-        walk.long("assurance", Some(peer.assurance.into()));
-        walk.bool("verified", Some(peer.verified));
-        walk.leave();
+        walk.record("peer", &|walk| {
+            let peer = &self.question.peer;
+            walk.text("name", peer.name.as_deref());
+            walk.text("subject", peer.subject.as_deref());
+            walk.long("assurance", Some(peer.assurance.into()));
+            walk.bool("verified", Some(peer.verified));
+        });
     }
 
-    fn context(&self, walk: &mut impl Walk) {
+    fn context(&self, walk: &mut dyn Walk) {
         let (question, one) = (self.question, &self.question.context);
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let levels = || question.things.iter().map(|thing| thing.sensitivity);
@@ -218,34 +215,41 @@ impl<'a> Prepared<'a> {
     ///
     /// # Errors
     /// When it is beyond the bound.
-    pub(crate) fn json(&self) -> Result<String, TooLarge> {
-        let mut attributes = Json::default();
-        self.walk(&mut attributes);
-        let [principal, resource, context] = attributes.records;
-        let mut out = Json::of_capacity(2_048);
-        out.raw("{\"principal\":");
-        out.uid("Workload", self.principal_id());
-        out.raw(",\"action\":");
-        out.uid("Action", self.action);
-        out.raw(",\"resource\":");
-        out.uid(self.resource_type, &self.resource_id());
-        out.raw(",\"context\":");
-        out.raw(&context);
-        out.raw(",\"entities\":[{\"uid\":");
-        out.uid("Workload", self.principal_id());
-        out.entity(&principal, self.principal_parents());
-        out.raw(",{\"uid\":");
-        out.uid(self.resource_type, &self.resource_id());
-        out.entity(&resource, self.resource_parents());
-        out.raw(",{\"uid\":");
-        out.uid("Action", self.action);
+    pub(crate) fn json(&self) -> Result<Box<RawValue>, TooLarge> {
+        let id = self.resource_id();
+        let principal = Uid::new("Workload", self.principal_id());
+        let action = Uid::new("Action", self.action);
+        let resource = Uid::new(self.resource_type, &*id);
         let groups = self.groups.iter().map(|id| ("Action", Cow::from(&**id)));
-        out.entity("{}", groups);
-        out.raw("]}");
-        if out.text.len() > REQUEST {
-            return Err(TooLarge::Request(out.text.len()));
+        let words = Words {
+            principal,
+            action,
+            resource,
+            context: Record(|walk: &mut dyn Walk| self.context(walk)),
+            entities: (
+                Entity {
+                    uid: principal,
+                    attrs: Record(|walk: &mut dyn Walk| self.principal(walk)),
+                    parents: parents(self.principal_parents()),
+                },
+                Entity {
+                    uid: resource,
+                    attrs: Record(|walk: &mut dyn Walk| self.resource(walk)),
+                    parents: parents(self.resource_parents()),
+                },
+                Entity {
+                    uid: action,
+                    attrs: Record(|_: &mut dyn Walk| {}),
+                    parents: parents(groups),
+                },
+            ),
+        };
+        // Texts, numbers and truths under names: there is nothing that could not be written.
+        let json = serde_json::value::to_raw_value(&words).unwrap_or_default();
+        if json.get().len() > REQUEST {
+            return Err(TooLarge::Request(json.get().len()));
         }
-        Ok(out.text)
+        Ok(json)
     }
 
     /// What of the question a policy set reads: two questions with the same key get the same answer.
@@ -266,6 +270,43 @@ impl<'a> Prepared<'a> {
         self.walk(&mut key);
         key.out
     }
+}
+
+/// A request in the words of Cedar.
+#[derive(Serialize)]
+struct Words<'a, C, E> {
+    principal: Uid<'a>,
+    action: Uid<'a>,
+    resource: Uid<'a>,
+    context: C,
+    entities: E,
+}
+
+#[derive(Serialize)]
+struct Entity<'a, A> {
+    uid: Uid<'a>,
+    attrs: A,
+    parents: Vec<Uid<'a, Cow<'a, str>>>,
+}
+
+/// What an entity is called.
+#[derive(Clone, Copy, Serialize)]
+struct Uid<'a, I = &'a str> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    id: I,
+}
+
+impl<'a, I> Uid<'a, I> {
+    fn new(kind: &'a str, id: I) -> Self {
+        Self { kind, id }
+    }
+}
+
+fn parents<'a>(
+    all: impl Iterator<Item = (&'static str, Cow<'a, str>)>,
+) -> Vec<Uid<'a, Cow<'a, str>>> {
+    all.map(|(kind, id)| Uid::new(kind, id)).collect()
 }
 
 fn direction(direction: Direction) -> &'static str {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use auditor_core::audit::decision::Question;
 use cedar_policy::{Effect, Policy, PolicyId, Schema, ValidationMode, Validator};
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     reads::{Attributes, Members},
     request::{Prepared, TooLarge},
     slices::Slices,
+    values::Types,
     walk::Reads,
 };
 
@@ -41,6 +43,7 @@ pub struct PolicySet {
     pub(crate) slices: Slices,
     pub(crate) reads: Reads,
     pub(crate) members: Members,
+    pub(crate) types: Types,
 }
 
 /// A policy.
@@ -120,6 +123,7 @@ impl PolicySet {
             version: version(sources).into(),
             slices: Slices::of(&policies, &actions),
             actions,
+            types: Types::of_schema(&schema),
             policies,
             members: if is_whole {
                 Members::of(&read)
@@ -154,7 +158,7 @@ impl PolicySet {
     ///
     /// # Errors
     /// When it is beyond a bound.
-    pub fn request(&self, question: &Question<'_>) -> Result<String, TooLarge> {
+    pub fn request(&self, question: &Question<'_>) -> Result<Box<RawValue>, TooLarge> {
         Prepared::new(question, &self.actions)?.json()
     }
 }

@@ -1,19 +1,21 @@
-//! The one walk over the attributes of a question, and who goes along: what writes them as JSON, and as a key.
+//! The one walk over the attributes of a question, and who goes along: what writes them with serde, and as a key.
 //!
 //! Knows no attribute by name. Bounds are those of the question.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::collections::BTreeSet;
 
 use auditor_core::audit::decision::Question;
+use serde::{
+    Serialize, Serializer,
+    ser::{Error as _, SerializeMap},
+};
 
 use crate::{actions::Actions, request::Prepared};
 
 /// Takes attributes, always the same in the same order.
 pub(crate) trait Walk {
-    /// A record begins.
-    fn enter(&mut self, name: &'static str);
-    /// It ends.
-    fn leave(&mut self);
+    /// A record, whose members `fill` gives.
+    fn record(&mut self, name: &'static str, fill: &dyn Fn(&mut dyn Walk));
     /// A text; absent where it is `None`, as with the others.
     fn text(&mut self, name: &'static str, value: Option<&str>);
     /// A number.
@@ -24,139 +26,49 @@ pub(crate) trait Walk {
     fn set(&mut self, name: &'static str, value: Option<&BTreeSet<&str>>);
 }
 
-/// Writes the three records of attributes as JSON.
-#[derive(Default)]
-pub(crate) struct Json {
-    pub(crate) text: String,
-    /// Whether a member comes before the next.
-    has_member: bool,
-    depth: usize,
-    done: usize,
-    pub(crate) records: [String; 3],
+/// A record of attributes, to be written with serde.
+pub(crate) struct Record<F>(pub(crate) F);
+
+impl<F: Fn(&mut dyn Walk)> Serialize for Record<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = Members(Ok(serializer.serialize_map(None)?));
+        (self.0)(&mut members);
+        members.0.map_err(S::Error::custom)?.end()
+    }
 }
 
-impl Json {
-    pub(crate) fn of_capacity(bytes: usize) -> Self {
-        Self {
-            text: String::with_capacity(bytes),
-            ..Self::default()
-        }
-    }
+/// The members of a record so far, or what went wrong with one.
+struct Members<M: SerializeMap>(Result<M, M::Error>);
 
-    pub(crate) fn raw(&mut self, text: &str) {
-        self.text.push_str(text);
-    }
-
-    fn string(&mut self, text: &str) {
-        // Most names need no escape.
-        if text
-            .bytes()
-            .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
+impl<M: SerializeMap> Members<M> {
+    fn entry(&mut self, name: &'static str, value: Option<impl Serialize>) {
+        if let (Ok(map), Some(value)) = (&mut self.0, value)
+            && let Err(error) = map.serialize_entry(name, &value)
         {
-            self.text.push('"');
-            self.text.push_str(text);
-            self.text.push('"');
-        } else {
-            self.text
-                .push_str(&serde_json::Value::from(text).to_string());
+            self.0 = Err(error);
         }
-    }
-
-    pub(crate) fn uid(&mut self, kind: &str, id: &str) {
-        self.raw("{\"type\":\"");
-        self.raw(kind);
-        self.raw("\",\"id\":");
-        self.string(id);
-        self.raw("}");
-    }
-
-    /// The rest of an entity, after its uid.
-    pub(crate) fn entity<'b>(
-        &mut self,
-        attributes: &str,
-        parents: impl Iterator<Item = (&'static str, Cow<'b, str>)>,
-    ) {
-        self.raw(",\"attrs\":");
-        self.raw(attributes);
-        self.raw(",\"parents\":[");
-        for (number, (kind, id)) in parents.enumerate() {
-            if number > 0 {
-                self.raw(",");
-            }
-            self.uid(kind, &id);
-        }
-        self.raw("]}");
-    }
-
-    fn member(&mut self, name: &str) {
-        if self.has_member {
-            self.text.push(',');
-        }
-        self.has_member = true;
-        self.text.push('"');
-        self.text.push_str(name);
-        self.text.push_str("\":");
     }
 }
 
-impl Walk for Json {
-    fn enter(&mut self, name: &'static str) {
-        if self.depth > 0 {
-            self.member(name);
-        }
-        self.depth += 1;
-        self.has_member = false;
-        self.text.push('{');
-    }
-
-    fn leave(&mut self) {
-        self.depth -= 1;
-        self.has_member = true;
-        self.text.push('}');
-        if self.depth == 0 {
-            let whole = std::mem::replace(&mut self.text, String::with_capacity(512));
-            if let Some(place) = self.records.get_mut(self.done) {
-                *place = whole;
-            }
-            self.done += 1;
-        }
+impl<M: SerializeMap> Walk for Members<M> {
+    fn record(&mut self, name: &'static str, fill: &dyn Fn(&mut dyn Walk)) {
+        self.entry(name, Some(Record(fill)));
     }
 
     fn text(&mut self, name: &'static str, value: Option<&str>) {
-        if let Some(value) = value {
-            self.member(name);
-            self.string(value);
-        }
+        self.entry(name, value);
     }
 
     fn long(&mut self, name: &'static str, value: Option<i64>) {
-        use std::fmt::Write as _;
-        if let Some(value) = value {
-            self.member(name);
-            // Writing to memory cannot fail.
-            let _ = write!(self.text, "{value}");
-        }
+        self.entry(name, value);
     }
 
     fn bool(&mut self, name: &'static str, value: Option<bool>) {
-        if let Some(value) = value {
-            self.member(name);
-            self.raw(if value { "true" } else { "false" });
-        }
+        self.entry(name, value);
     }
 
     fn set(&mut self, name: &'static str, value: Option<&BTreeSet<&str>>) {
-        if let Some(value) = value {
-            self.member(name);
-            self.text.push('[');
-            for (number, one) in value.iter().enumerate() {
-                if number > 0 {
-                    self.text.push(',');
-                }
-                self.string(one);
-            }
-            self.text.push(']');
-        }
+        self.entry(name, value);
     }
 }
 
@@ -205,11 +117,9 @@ impl Names {
 }
 
 impl Walk for Names {
-    fn enter(&mut self, name: &'static str) {
+    fn record(&mut self, name: &'static str, fill: &dyn Fn(&mut dyn Walk)) {
         self.path.push(name);
-    }
-
-    fn leave(&mut self) {
+        fill(self);
         self.path.pop();
     }
 
@@ -262,9 +172,9 @@ impl Key {
 }
 
 impl Walk for Key {
-    fn enter(&mut self, _: &'static str) {}
-
-    fn leave(&mut self) {}
+    fn record(&mut self, _: &'static str, fill: &dyn Fn(&mut dyn Walk)) {
+        fill(self);
+    }
 
     fn text(&mut self, _: &'static str, value: Option<&str>) {
         if self.is_next() {

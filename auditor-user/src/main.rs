@@ -22,6 +22,10 @@ use std::{io::IsTerminal as _, process::ExitCode};
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
+/// An event is some hundred small pieces of memory, and those of many workloads' messages live side by side.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // What Kubernetes' client says of each failure is said here once.
     let filter = EnvFilter::try_from_default_env()

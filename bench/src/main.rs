@@ -23,6 +23,10 @@ use clap::{Parser, ValueEnum};
 
 use self::{auditor::Auditor, report::Report, role::Role};
 
+/// That of the auditor, whose stages are measured here by themselves, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 struct Arguments {
     /// The auditor's binary

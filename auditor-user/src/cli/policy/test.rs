@@ -99,7 +99,7 @@ fn read(path: &Path) -> Result<Vec<Case>> {
 impl Case {
     /// Asks the question.
     fn check(&self, set: &PolicySet) -> Result<()> {
-        let found = set.evaluate(&set.request(&self.question)?)?;
+        let found = set.evaluate(set.request(&self.question)?.get())?;
         let expected = match self.expect {
             Expected::Allow => Outcome::Allow,
             Expected::Deny => Outcome::Deny,
