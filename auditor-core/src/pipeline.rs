@@ -10,12 +10,12 @@ use std::{
 };
 
 use auditor_common::record::{flag, object};
-use auditor_detect::Judge;
+use auditor_detect::{Judge, Unreadable};
 
 use crate::{
     audit::{
-        AuditEvent, Auditor, DetectionEvent, Environment, FindingEvent, Names, Party, Privacy,
-        Process, Role, Seen, Settings, World, decision::Policy,
+        AuditEvent, Auditor, DetectionCounts, DetectionEvent, Environment, FindingEvent, Names,
+        Party, Privacy, Process, Role, Seen, Settings, World, decision::Policy,
     },
     identity::{Authority, Gateways, Issuers, Keys},
     key::{ChannelId, ProcessKey, Side, Time},
@@ -281,6 +281,24 @@ impl Pipeline {
     /// Takes what evaluates rules, for the interactions from here on.
     pub fn set_judge(&mut self, judge: Option<Box<dyn Judge>>) {
         self.auditor.set_judge(judge);
+    }
+
+    /// What detection learned, for the next run.
+    pub fn keep_detection(&self) -> Vec<u8> {
+        self.auditor.keep_detection()
+    }
+
+    /// Takes up what [`keep_detection`](Self::keep_detection) gave.
+    ///
+    /// # Errors
+    /// When it is something else; nothing is taken up then.
+    pub fn take_up_detection(&mut self, kept: &[u8]) -> Result<(), Unreadable> {
+        self.auditor.take_up_detection(kept)
+    }
+
+    /// What detection holds and lost.
+    pub fn detection_counts(&self) -> DetectionCounts {
+        self.auditor.detection_counts()
     }
 
     /// Takes what decides, for the interactions from here on.

@@ -3,6 +3,8 @@
 //! Bounds: [`PAIRS`] identities with servers, [`TOOLS`] tools of those, [`THINGS`] things that were reached; names are
 //! keys of fixed size. Whoever invents names pushes out only what is not in use.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     anomaly::{Anomaly, Kind},
     key::{Key, key},
@@ -53,7 +55,7 @@ pub struct Baselines {
     sensitive: Memory<Key, Rate>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 struct Tool {
     sent: Sizes,
     brought: Sizes,
@@ -71,7 +73,32 @@ impl Default for Baselines {
     }
 }
 
+/// Baselines as they are kept from one run to the next.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Kept {
+    pairs: Vec<(Key, u32)>,
+    tools: Vec<(Key, Tool)>,
+    things: Vec<(Key, ())>,
+    sensitive: Vec<(Key, Rate)>,
+}
+
 impl Baselines {
+    pub(crate) fn keep(&self) -> Kept {
+        Kept {
+            pairs: self.pairs.entries(),
+            tools: self.tools.entries(),
+            things: self.things.entries(),
+            sensitive: self.sensitive.entries(),
+        }
+    }
+
+    pub(crate) fn take_up(&mut self, kept: Kept) {
+        self.pairs.extend(kept.pairs);
+        self.tools.extend(kept.tools);
+        self.things.extend(kept.things);
+        self.sensitive.extend(kept.sensitive);
+    }
+
     /// Takes a call and the things that it names; gives what is out of the ordinary.
     pub fn handle<'a>(
         &mut self,
@@ -94,7 +121,7 @@ impl Baselines {
             samples: Some(before),
             ..Anomaly::about(kind, subject)
         };
-        let of_tool = key(&[&pair, call.tool.as_bytes()]);
+        let of_tool = key(&[&pair.0, call.tool.as_bytes()]);
         if self.tools.get(&of_tool).is_none() {
             self.tools.insert(of_tool, Tool::default());
             if before >= WARM_UP {
@@ -105,7 +132,7 @@ impl Baselines {
             tool.take(call, &mut found);
         }
         for thing in things.into_iter().take(PER_CALL) {
-            let of_thing = key(&[&pair, thing.as_bytes(), b"thing"]);
+            let of_thing = key(&[&pair.0, thing.as_bytes(), b"thing"]);
             if self.things.get(&of_thing).is_none() {
                 self.things.insert(of_thing, ());
                 if before >= WARM_UP {

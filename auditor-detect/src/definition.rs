@@ -2,6 +2,7 @@
 //!
 //! Bounds: [`LEAVES`] places of a definition, [`POINTER`] bytes of a pointer; what is beyond is one lump.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -13,7 +14,7 @@ const LEAVES: usize = 48;
 const POINTER: usize = 120;
 
 /// A definition as it is remembered. At most about 8 KiB.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Outline {
     /// In order of pointers.
     leaves: Vec<(Box<str>, Leaf)>,
@@ -22,7 +23,7 @@ pub(crate) struct Outline {
 }
 
 /// What stands at a place.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Leaf {
     /// Its size as JSON.
     pub bytes: u32,

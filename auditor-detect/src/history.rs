@@ -5,6 +5,7 @@
 //! [`MOST`] anomalies of one answer.
 
 use auditor_json::Value;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     anomaly::{Anomaly, Kind, cut},
@@ -44,7 +45,8 @@ pub struct Listed<'a> {
 #[derive(Debug)]
 pub struct Definitions {
     scanner: Scanner,
-    known: Memory<Key, (Outline, u64)>,
+    /// With the interaction that told it, where that was in this run.
+    known: Memory<Key, (Outline, Option<u64>)>,
     /// By client and name of a tool: the server that offered it, what it is called, and when.
     offers: Memory<Key, (Key, Box<str>, u64)>,
     /// Pairs that were told.
@@ -62,7 +64,22 @@ impl Default for Definitions {
     }
 }
 
+/// Definitions as they are kept from one run to the next. What is told by process is not: those are others then.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Kept(Vec<(Key, Outline)>);
+
 impl Definitions {
+    pub(crate) fn keep(&self) -> Kept {
+        let known = self.known.entries().into_iter();
+        Kept(known.map(|(key, (outline, _))| (key, outline)).collect())
+    }
+
+    pub(crate) fn take_up(&mut self, kept: Kept) {
+        for (key, outline) in kept.0 {
+            self.known.insert(key, (outline, None));
+        }
+    }
+
     /// Takes an answer, gives what is out of the ordinary.
     pub fn handle(&mut self, listed: &Listed<'_>, answer: &[u8]) -> Vec<Anomaly> {
         let mut found = Vec::new();
@@ -125,7 +142,7 @@ impl Definitions {
             if let Some((before, previous)) = &before {
                 let (changes, changes_left_out) = before.changes(&now);
                 found.push(Anomaly {
-                    previous: Some(*previous),
+                    previous: *previous,
                     changes,
                     changes_left_out,
                     ..Anomaly::about(Kind::DefinitionChanged, name)
@@ -138,7 +155,7 @@ impl Definitions {
                 });
             }
         }
-        self.known.insert(at, (now, listed.interaction));
+        self.known.insert(at, (now, Some(listed.interaction)));
         if member == "tools" {
             found.extend(self.shadow(listed, name));
         }
@@ -161,7 +178,7 @@ impl Definitions {
             return None;
         }
         let (other, previous) = (first.1.to_string(), first.2);
-        let pair = key(&[&at, &first.0, &server]);
+        let pair = key(&[&at.0, &first.0.0, &server.0]);
         if self.told.get(&pair).is_some() {
             return None;
         }

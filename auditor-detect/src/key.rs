@@ -1,9 +1,12 @@
 //! Names of any length as keys of fixed size. 128 bits of SHA-256: nobody can make two names collide.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A key of a table.
-pub(crate) type Key = [u8; 16];
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Key(#[serde(with = "hex::serde")] pub(crate) [u8; 16]);
 
 /// The key of parts in this order; each with its length before it, so that no two lists give the same bytes.
 pub(crate) fn key(parts: &[&[u8]]) -> Key {
@@ -13,6 +16,6 @@ pub(crate) fn key(parts: &[&[u8]]) -> Key {
         hash.update(part);
     }
     let mut key = Key::default();
-    key.copy_from_slice(&hash.finalize()[..16]);
+    key.0.copy_from_slice(&hash.finalize()[..16]);
     key
 }

@@ -8,6 +8,7 @@ mod anomaly;
 mod baseline;
 mod definition;
 mod history;
+mod kept;
 mod key;
 mod memory;
 mod rule;
@@ -23,6 +24,7 @@ pub use definition::{Change, Leaf, What};
 #[doc(hidden)]
 pub use history::fuzz as fuzz_definitions;
 pub use history::{Definitions, Listed};
+pub use kept::{Unreadable, keep, take_up};
 pub use rule::{About, Correlated, Hit, Judge, Level};
 #[cfg(feature = "sigma")]
 pub use sigma::{Error, PACK, Rules, Source};

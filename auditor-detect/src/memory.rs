@@ -57,6 +57,22 @@ impl<K: Copy + Eq + Hash, V> Memory<K, V> {
         self.order.push_back(key);
     }
 
+    /// All entries, those that are forgotten first at the front.
+    pub(crate) fn entries(&self) -> Vec<(K, V)>
+    where
+        V: Clone,
+    {
+        let each = self.order.iter();
+        each.filter_map(|key| Some((*key, self.known.get(key)?.0.clone())))
+            .collect()
+    }
+
+    pub(crate) fn extend(&mut self, entries: Vec<(K, V)>) {
+        for (key, value) in entries {
+            self.insert(key, value);
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.known.len()
     }

@@ -3,13 +3,15 @@
 //! A value that is out of the ordinary moves the baseline only as far as the border of the ordinary, so that one flood
 //! does not make the next one usual. Whoever raises a value slowly enough is not seen.
 
+use serde::{Deserialize, Serialize};
+
 /// Weight of the newest value once there are many.
 const WEIGHT: f64 = 0.05;
 /// Deviations beyond which a value is unusual.
 const DEVIATIONS: f64 = 4.0;
 
 /// Exponentially weighted mean and variance.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Usual {
     pub(crate) count: u32,
     mean: f64,
@@ -37,7 +39,7 @@ impl Usual {
 }
 
 /// Sizes, by their logarithm: what counts is how many times larger than usual.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Sizes(Usual);
 
 impl Sizes {
@@ -65,7 +67,7 @@ impl Sizes {
 }
 
 /// How often something happens in a minute in which it happens at all.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Rate {
     minute: u64,
     count: u32,

@@ -3,9 +3,14 @@
 //! All work on what the kernel delivered happens here, on one thread; the capture thread only carries. For the
 //! pipeline time passes only as far as the ring was read: what waits there is not late, however busy the host is.
 
+mod counters;
+mod learned;
 mod replay;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use auditor_core::{
@@ -36,7 +41,7 @@ use crate::{
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
     rules,
     tls::{FileKey, Knowledge},
-    workload::{Cgroups, Containers, Hasher, Lost, Pods, Programs, Spire, Table, Watch, Workflows},
+    workload::{Cgroups, Containers, Hasher, Lost, Pods, Programs, Spire, Table, Workflows},
 };
 
 /// How often counters are read and what is old is forgotten.
@@ -113,6 +118,8 @@ struct Daemon {
     missed: u64,
     /// What the table of processes had lost when that was told last.
     lost_processes: Lost,
+    /// When what detection learned was kept last.
+    learned_at: Option<Instant>,
 }
 
 /// Audits this host until told to stop.
@@ -168,6 +175,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
         .transpose()?;
     let mut daemon = Daemon::new(&options, table, clock, output, recording);
     daemon.pipeline.set_judge(Some(Box::new(options.rules)));
+    daemon.take_up_learned();
     daemon.enrolment = Some(enrolment);
     daemon.identities = Some(Identities::start(
         &options.config,
@@ -287,6 +295,7 @@ impl Daemon {
             refused: 0,
             missed: 0,
             lost_processes: Lost::default(),
+            learned_at: None,
         }
     }
 
@@ -426,34 +435,9 @@ impl Daemon {
         self.save_coverage();
         let Ok(counts) = kernel.counts() else { return };
         self.take_losses(kernel, counts, now);
-        let totals = self.pipeline.totals();
-        metrics::raise(&counters.refused_records, counts.refused);
-        metrics::raise(&counters.lost_bytes, counts.lost_bytes);
-        metrics::raise(&counters.unreadable_bytes, counts.unreadable_bytes);
-        metrics::raise(&counters.missed_events, counts.missed);
-        metrics::raise(&counters.records, counts.written);
-        metrics::raise(&counters.malformed_records, self.malformed);
-        metrics::raise(&counters.messages, totals.messages);
-        metrics::raise(&counters.events, self.output.written());
-        metrics::raise(&counters.failed_events, self.failed);
-        counters
-            .open_interactions
-            .set(self.pipeline.open_interactions() as i64);
-        counters.channels.set(self.pipeline.channels() as i64);
-        counters.processes.set(self.table.len() as i64);
-        let containers = self.table.containers();
-        counters.containers.set(containers.len() as i64);
-        let (forgotten, unasked) = containers.lost();
-        metrics::raise(&counters.forgotten_containers, forgotten);
-        metrics::raise(&counters.unasked_containers, unasked);
-        let pods = containers.pods();
-        counters.pods.set(pods.len() as i64);
-        let is_heard = pods.state() == Watch::Heard;
-        counters.pods_heard.set(i64::from(is_heard));
-        metrics::raise(&counters.refused_pods, pods.refused());
+        self.count(counts, counters);
+        self.save_learned();
         let lost = self.table.lost();
-        metrics::raise(&counters.forgotten_processes, lost.forgotten);
-        metrics::raise(&counters.refused_processes, lost.refused);
         if lost != self.lost_processes {
             self.lost_processes = lost;
             tracing::warn!(
@@ -462,7 +446,6 @@ impl Daemon {
                 "the table of processes is full: some are forgotten early, or not taken in; `processes` sets its size"
             );
         }
-        counters.buffered_bytes.set(self.pipeline.buffered() as i64);
     }
 
     /// Tells the pipeline where bytes were lost since the last call, for no later record may.
@@ -592,6 +575,8 @@ impl Daemon {
         self.pipeline.handle_shutdown(now, &self.table);
         self.write_events(now);
         self.save_coverage();
+        self.learned_at = None;
+        self.save_learned();
         if let Some(recording) = self.recording.take() {
             recording.finish()?;
         }

@@ -68,6 +68,12 @@ pub(crate) struct Metrics {
     pub(crate) pods: Gauge<i64>,
     /// Whether the API server tells of pods: 1 or 0.
     pub(crate) pods_heard: Gauge<i64>,
+    /// Findings dropped because too many waited.
+    pub(crate) dropped_findings: Counter,
+    /// Entries of what detection learned that were forgotten to make room.
+    pub(crate) forgotten_learned: Counter,
+    /// Entries of what detection learned.
+    pub(crate) learned: Gauge<i64>,
     /// Bytes held by unfinished messages.
     pub(crate) buffered_bytes: Gauge<i64>,
 }
@@ -77,7 +83,7 @@ impl Metrics {
     pub(crate) fn registered() -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("mcp_auditor");
-        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 14] = [
+        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 16] = [
             (
                 "kernel_refused_records",
                 "Records for which the ring had no room",
@@ -140,11 +146,21 @@ impl Metrics {
                 "Pods of the API server for which there was no room",
                 &metrics.refused_pods,
             ),
+            (
+                "dropped_findings",
+                "Findings dropped because too many waited",
+                &metrics.dropped_findings,
+            ),
+            (
+                "forgotten_learned",
+                "Entries of what detection learned that were forgotten to make room",
+                &metrics.forgotten_learned,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
-        let gauges: [(&str, &str, &Gauge<i64>); 7] = [
+        let gauges: [(&str, &str, &Gauge<i64>); 8] = [
             (
                 "open_interactions",
                 "Requests that wait for their answer",
@@ -162,6 +178,11 @@ impl Metrics {
                 "pods_heard",
                 "Whether the API server tells of pods",
                 &metrics.pods_heard,
+            ),
+            (
+                "learned",
+                "Entries of what detection learned",
+                &metrics.learned,
             ),
             (
                 "buffered_bytes",

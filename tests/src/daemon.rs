@@ -36,6 +36,16 @@ impl Daemon {
             fs::remove_dir_all(folder)?;
         }
         fs::create_dir_all(folder)?;
+        Self::start_again(auditor, folder, extra, limit)
+    }
+
+    /// The same with the files that are there.
+    pub(crate) fn start_again(
+        auditor: &Path,
+        folder: &Path,
+        extra: &[&str],
+        limit: Duration,
+    ) -> Result<Self> {
         let (events, log) = (folder.join("events.jsonl"), folder.join("daemon.log"));
         let mut command = Command::new(auditor);
         command.arg("run").arg("--events").arg(&events);

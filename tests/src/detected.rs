@@ -102,6 +102,10 @@ fn play(auditor: &Path, folder: &Path, limit: Duration) -> Result<()> {
     );
     finding(&daemon, "An answer that nobody asked for", limit)?;
 
+    // What was learned outlives the daemon: a definition that changes meanwhile is none that is new.
+    let ended = daemon.stop(limit)?;
+    ensure!(ended.success(), "the daemon ended with {ended}");
+    let mut daemon = Daemon::start_again(auditor, &told, &extra, limit)?;
     let second = folder.join("second");
     fs::create_dir(&second)?;
     let steps = vec![step("note", json!({"text": "again"}))];

@@ -63,10 +63,14 @@ pub(crate) fn findings(daemon: &Daemon) -> Result<Option<String>> {
     let own = u64::from(std::process::id());
     let is_own = |json: &Value| {
         let evidences = json.get("evidences").and_then(Value::as_array);
-        let mut ancestors = evidences.into_iter().flatten().filter_map(|evidence| {
+        let of_evidence = evidences.into_iter().flatten().filter_map(|evidence| {
             let ancestry = evidence.pointer("/process/ancestry")?;
             ancestry.as_array()
         });
+        // Those of class 2006 have an actor instead.
+        let actor = json.pointer("/actor/process/ancestry");
+        let of_actor = actor.and_then(Value::as_array);
+        let mut ancestors = of_evidence.chain(of_actor);
         ancestors.any(|list| {
             let mut pids = list.iter().filter_map(|one| one.get("pid")?.as_u64());
             pids.any(|pid| pid == own)

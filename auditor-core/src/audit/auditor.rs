@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use auditor_detect::Judge;
+use auditor_detect::{Judge, Unreadable};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -16,7 +16,7 @@ use super::{
     decision::Policy,
     deeds::{Deeds, Role},
     detected::DetectionEvent,
-    detection::Detection,
+    detection::{Detection, DetectionCounts},
     disagreement::Disagreements,
     environment::{Environment, Rendered},
     event::{AuditEvent, End, PartName, Party, Shown, Witness},
@@ -107,6 +107,24 @@ impl Auditor {
     /// Takes what evaluates rules, for the interactions from here on.
     pub fn set_judge(&mut self, judge: Option<Box<dyn Judge>>) {
         self.detection.set_judge(judge);
+    }
+
+    /// What detection learned, for the next run.
+    pub fn keep_detection(&self) -> Vec<u8> {
+        self.detection.keep()
+    }
+
+    /// Takes up what [`keep_detection`](Self::keep_detection) gave.
+    ///
+    /// # Errors
+    /// When it is something else; nothing is taken up then.
+    pub fn take_up_detection(&mut self, kept: &[u8]) -> Result<(), Unreadable> {
+        self.detection.take_up(kept)
+    }
+
+    /// What detection holds and lost.
+    pub fn detection_counts(&self) -> DetectionCounts {
+        self.detection.counts()
     }
 
     /// The next rule that events met, told at `now`; to be asked after each event.

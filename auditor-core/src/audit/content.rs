@@ -15,7 +15,7 @@ use super::{
     texts::Texts,
     tools::{Tool, Tools},
 };
-use crate::mcp::{Direction, Failure, Interaction, Outcome, Part, Peer, Stage};
+use crate::mcp::{CUT, Direction, Failure, Interaction, Outcome, Part, Peer, Stage};
 
 /// What is known of names: rules and catalogue. Replaced as a whole when the configuration is read again.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +34,9 @@ pub struct Privacy {
     /// Hides it.
     pub redactor: Redactor,
 }
+
+/// What stands for a text that was cut.
+const HIDDEN: &str = "[cut]";
 
 /// Reads contents.
 #[derive(Default)]
@@ -126,7 +129,7 @@ impl Contents {
                 part.keys.iter_mut().for_each(hide);
             }
             if let Outcome::Failure(Failure::Error { message, .. }) = &mut interaction.outcome {
-                *message = privacy.redactor.redact_text(message, &privacy.classifier);
+                privacy.hide_text(message);
             }
         }
     }
@@ -228,9 +231,22 @@ impl Contents {
 }
 
 impl Privacy {
-    /// Hides what is private in a name.
+    /// Hides what is private in a name; all of it where it was cut, so that it cannot be told.
     pub(super) fn hide(&self, text: &mut String) {
-        *text = self.redactor.redact_name(text, &self.classifier);
+        *text = if text.ends_with(CUT) {
+            HIDDEN.to_owned()
+        } else {
+            self.redactor.redact_name(text, &self.classifier)
+        };
+    }
+
+    /// The same for a text of sentences.
+    fn hide_text(&self, text: &mut String) {
+        *text = if text.ends_with(CUT) {
+            HIDDEN.to_owned()
+        } else {
+            self.redactor.redact_text(text, &self.classifier)
+        };
     }
 
     /// Hides what is private in names of things.

@@ -6,7 +6,9 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use auditor_content::Report;
-use auditor_detect::{Anomaly, Baselines, Call, Definitions, Hit, Judge, Kind as What, Listed};
+use auditor_detect::{
+    Anomaly, Baselines, Call, Definitions, Hit, Judge, Kind as What, Listed, Unreadable,
+};
 use bytes::Bytes;
 
 use super::{
@@ -26,6 +28,17 @@ const WAITING: usize = 256;
 /// Classes of secrets told of one event.
 const CLASSES: usize = 4;
 
+/// What detection holds and lost.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DetectionCounts {
+    /// Findings dropped because too many waited.
+    pub dropped: u64,
+    /// Entries of what was learned.
+    pub held: usize,
+    /// Entries forgotten at a bound.
+    pub evicted: u64,
+}
+
 /// Finds what is out of the ordinary.
 #[derive(Default)]
 pub(super) struct Detection {
@@ -41,6 +54,28 @@ pub(super) struct Detection {
 impl Detection {
     pub(super) fn set_judge(&mut self, judge: Option<Box<dyn Judge>>) {
         self.judge = judge;
+    }
+
+    /// What was learned, for the next run.
+    pub(super) fn keep(&self) -> Vec<u8> {
+        auditor_detect::keep(&self.definitions, &self.baselines)
+    }
+
+    pub(super) fn take_up(&mut self, kept: &[u8]) -> Result<(), Unreadable> {
+        auditor_detect::take_up(kept, &mut self.definitions, &mut self.baselines)
+    }
+
+    /// Findings dropped because too many waited; entries of tables held, and forgotten at a bound.
+    pub(super) fn counts(&self) -> DetectionCounts {
+        let (definitions, baselines) = (
+            self.definitions.held_and_evicted(),
+            self.baselines.held_and_evicted(),
+        );
+        DetectionCounts {
+            dropped: self.dropped,
+            held: definitions.0 + baselines.0,
+            evicted: definitions.1 + baselines.1,
+        }
     }
 
     /// The answer of an interaction that says what a server offers; to be asked before contents are hidden.

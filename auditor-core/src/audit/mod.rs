@@ -44,6 +44,7 @@ pub use chain::{Basis, Certainty, Chain, ChainId};
 pub use content::{Content, Names, Privacy};
 pub use deeds::Role;
 pub use detected::DetectionEvent;
+pub use detection::DetectionCounts;
 pub use environment::{Cloud, Environment, HostClock, Integrity, Posture};
 pub use event::{AuditEvent, End, PartName, Party, Witness};
 pub use finding::FindingEvent;

@@ -291,16 +291,18 @@ fn is_revision(version: &str) -> bool {
         })
 }
 
+/// What a text ends with that was cut: what is gone may be what tells that the rest is private.
+pub(crate) const CUT: char = '…';
+
 /// Cuts a text to at most `limit` bytes, at the border of a character.
 pub(super) fn shorten(text: Cow<'_, str>, limit: usize) -> String {
     if text.len() <= limit {
         return text.into_owned();
     }
-    let end = (0..=limit)
-        .rev()
-        .find(|&end| text.is_char_boundary(end))
-        .unwrap_or(0);
-    text.get(..end).unwrap_or_default().to_owned()
+    let end = text.floor_char_boundary(limit.saturating_sub(CUT.len_utf8()));
+    let mut kept = text.get(..end).unwrap_or_default().to_owned();
+    kept.push(CUT);
+    kept
 }
 
 /// A keyed hash, so that no sender can make two values collide.

@@ -27,6 +27,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use content::CUT;
 pub use interaction::{
     Direction, Failure, Interaction, InteractionId, Kind, LostCause, Outcome, Part, Peer, Session,
     Stage, Transport,

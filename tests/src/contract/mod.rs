@@ -2,6 +2,7 @@
 //!
 //! Each test starts the daemon it needs; the tests run one after the other. Needs root.
 
+mod canary;
 mod commands;
 mod environment;
 mod losses;
@@ -33,7 +34,7 @@ pub(crate) struct Setup {
 
 type Test = Named<fn(&Setup) -> Result<()>>;
 
-const TESTS: [Test; 17] = [
+const TESTS: [Test; 20] = [
     ("contract_wrong_usage", commands::wrong_usage),
     ("contract_unusable_host", commands::unusable_host),
     ("contract_unknown_key", commands::unknown_key),
@@ -51,6 +52,9 @@ const TESTS: [Test; 17] = [
     ("contract_killed_client", losses::killed_client),
     ("contract_full_ring", losses::full_ring),
     ("contract_environment", environment::environment),
+    ("contract_canary_metadata", canary::metadata),
+    ("contract_canary_request", canary::request),
+    ("contract_canary_request_response", canary::request_response),
 ];
 
 /// Runs the tests whose name contains `only`, says how each ended, and gives the number of those that failed.
