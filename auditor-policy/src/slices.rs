@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 
 use cedar_policy::{
-    ActionConstraint, EntityUid, PolicyId, PolicySet as Cedar, PrincipalConstraint,
+    ActionConstraint, EntityUid, Policy, PolicyId, PolicySet as Cedar, PrincipalConstraint,
     ResourceConstraint,
 };
+use serde_json::json;
 
 use crate::{actions::Actions, set::About};
 
@@ -28,9 +29,10 @@ pub(crate) struct OfAction {
 impl Slices {
     /// Sorts policies into slices.
     pub(crate) fn of(policies: &[About], actions: &Actions) -> Self {
+        let bare: Vec<_> = policies.iter().map(|about| bare(&about.policy)).collect();
         let slices = actions.ids().map(|(id, groups)| {
             let mut slice = OfAction::default();
-            for about in policies {
+            for (about, bare) in policies.iter().zip(&bare) {
                 if !is_for(&about.policy.action_constraint(), id, groups) {
                     continue;
                 }
@@ -41,7 +43,7 @@ impl Slices {
                     | ResourceConstraint::IsIn(_, uid) => slice.named.entry(uid).or_default(),
                 };
                 // Ids were made sure to differ, and these are no templates.
-                let _ = set.add(about.policy.clone());
+                let _ = set.add(bare.clone());
             }
             (id.to_owned(), slice)
         });
@@ -52,6 +54,24 @@ impl Slices {
     pub(crate) fn of_action(&self, id: &str) -> Option<&OfAction> {
         self.0.get(id)
     }
+}
+
+/// A policy without the parts of its scope that are true wherever its slice is asked: Cedar builds and evaluates them anew
+/// each time.
+fn bare(policy: &Policy) -> Policy {
+    let Ok(mut json) = policy.to_json() else {
+        return policy.clone();
+    };
+    let all = || json!({"op": "All"});
+    if let Some(action) = json.get_mut("action") {
+        *action = all();
+    }
+    if let (ResourceConstraint::In(_), Some(resource)) =
+        (policy.resource_constraint(), json.get_mut("resource"))
+    {
+        *resource = all();
+    }
+    Policy::from_json(Some(policy.id().clone()), json).unwrap_or_else(|_| policy.clone())
 }
 
 /// Whether a scope takes an action.
@@ -91,5 +111,5 @@ pub(crate) fn is_in_scope(about: &About, principal: &[EntityUid], resource: &[En
 
 /// Ids in a set.
 pub(crate) fn ids(set: &Cedar) -> impl Iterator<Item = &PolicyId> {
-    set.policies().map(cedar_policy::Policy::id)
+    set.policies().map(Policy::id)
 }
