@@ -26,7 +26,13 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The option before this one and the one behind it have names in the bindings.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = libmimalloc_sys::mi_option_eager_commit_delay + 1;
+
 fn main() -> ExitCode {
+    // Pages that are free go back at once: the daemon shares the host with what it audits.
+    // SAFETY: sets a number of the allocator, before other threads exist.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
     // What Kubernetes' client says of each failure is said here once.
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,aya=warn,kube_client=off,kube_runtime=off"));

@@ -19,8 +19,6 @@ const LEGS: usize = 16_384;
 const DEPTH: u8 = 32;
 /// Requests with an unknown answerer that are looked at again for one event.
 const LOOKS: usize = 32;
-/// Nanoseconds by which ends may be told in another order than they happened.
-const DISORDER: u64 = 100_000_000;
 /// Parents of a process that may have been answering when they spawned it.
 const ANCESTORS: usize = 4;
 
@@ -89,8 +87,16 @@ pub(super) struct Chains {
 #[derive(Debug, Default)]
 struct Answered {
     open: BTreeSet<InteractionId>,
-    /// Those that are over, in order of their end.
-    ended: VecDeque<InteractionId>,
+    /// Those that are over, by their end; with their begin.
+    ended: BTreeMap<(Time, InteractionId), Time>,
+}
+
+impl Answered {
+    /// Those that are over and were not before a time, with begin and end: what a busy server was asked before costs nothing.
+    fn ended_since(&self, from: Time) -> impl Iterator<Item = (InteractionId, [Time; 2])> {
+        let since = self.ended.range((from, InteractionId(0))..);
+        since.map(|((ended, id), begun)| (*id, [*begun, *ended]))
+    }
 }
 
 #[derive(Debug)]
@@ -176,13 +182,15 @@ impl Chains {
                 answerer,
             } => {
                 if let Some(leg) = self.legs.get_mut(&id)
-                    && leg.ended.replace(answered.unwrap_or(now)).is_none()
+                    && leg.ended.is_none()
                 {
+                    let ended = answered.unwrap_or(now);
+                    leg.ended = Some(ended);
                     self.ended.push_back(id);
                     let known = leg.answerer.map(|actor| actor.process);
                     if let Some(known) = known.and_then(|one| self.by_answerer.get_mut(&one)) {
                         known.open.remove(&id);
-                        known.ended.push_back(id);
+                        known.ended.insert((ended, id), leg.begun.time);
                     }
                     self.note_answerer(id, answerer);
                 }
@@ -252,15 +260,10 @@ impl Chains {
         let Some(answered) = self.by_answerer.get(&process) else {
             return Vec::new();
         };
-        let leg = |id| self.legs.get(id);
-        let is_recent = |leg: &&Leg| leg.ended.is_none_or(|ended| from <= ended.after(DISORDER));
-        let ended = answered.ended.iter().rev().filter_map(leg);
-        let legs = answered.open.iter().filter_map(leg);
-        let legs = legs.chain(ended.take_while(is_recent));
-        let open = |leg: &Leg| [leg.begun.time, leg.ended.unwrap_or(Time(u64::MAX))];
-        legs.filter(|leg| leg.begun.id != except)
-            .map(|leg| (leg.begun.id, open(leg)))
-            .filter(|(_, [begun, ended])| *begun <= to && from <= *ended)
+        let legs = answered.open.iter().filter_map(|id| self.legs.get(id));
+        legs.map(|leg| (leg.begun.id, [leg.begun.time, Time(u64::MAX)]))
+            .chain(answered.ended_since(from))
+            .filter(|(id, [begun, _])| *id != except && *begun <= to)
             .collect()
     }
 
@@ -357,16 +360,11 @@ impl Chains {
         let Some(answered) = self.by_answerer.get(&process) else {
             return Vec::new();
         };
-        let leg = |id| self.legs.get(id);
-        let is_recent = |leg: &&Leg| leg.ended.is_none_or(|ended| at <= ended.after(DISORDER));
-        let ended = answered.ended.iter().rev().filter_map(leg);
-        let legs = answered.open.iter().filter_map(leg);
-        let legs = legs.chain(ended.take_while(is_recent));
-        let was_open = |leg: &&Leg| {
-            let begun = &leg.begun;
-            begun.id != except && begun.time <= at && leg.ended.is_none_or(|ended| at <= ended)
-        };
-        legs.filter(was_open).collect()
+        let ended = answered.ended_since(at).map(|(id, _)| id);
+        let legs = answered.open.iter().copied().chain(ended);
+        legs.filter_map(|id| self.legs.get(&id))
+            .filter(|leg| leg.begun.id != except && leg.begun.time <= at)
+            .collect()
     }
 
     /// Asks again for those who read a request after it was processed.
@@ -398,7 +396,7 @@ impl Chains {
             let answered = self.by_answerer.entry(actor.process).or_default();
             match leg.ended {
                 None => drop(answered.open.insert(id)),
-                Some(_) => answered.ended.push_back(id),
+                Some(ended) => drop(answered.ended.insert((ended, id), leg.begun.time)),
             }
         }
     }
@@ -409,16 +407,15 @@ impl Chains {
         let Some(id) = self.ended.pop_front().or_else(oldest) else {
             return;
         };
-        let leg = self.legs.remove(&id);
-        if let Some(answerer) = leg.and_then(|leg| leg.answerer)
+        let Some(leg) = self.legs.remove(&id) else {
+            return;
+        };
+        if let Some(answerer) = leg.answerer
             && let Some(answered) = self.by_answerer.get_mut(&answerer.process)
         {
-            match answered.ended.front() {
-                Some(first) if *first == id => drop(answered.ended.pop_front()),
-                _ => {
-                    answered.open.remove(&id);
-                    answered.ended.retain(|other| *other != id);
-                }
+            match leg.ended {
+                None => drop(answered.open.remove(&id)),
+                Some(ended) => drop(answered.ended.remove(&(ended, id))),
             }
             if answered.open.is_empty() && answered.ended.is_empty() {
                 self.by_answerer.remove(&answerer.process);

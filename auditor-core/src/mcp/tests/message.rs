@@ -214,7 +214,8 @@ fn values_are_cut_to_their_bounds() {
     ))
     .unwrap();
     assert!(parsed.id.unwrap().text.len() < 300);
-    assert_eq!(parsed.target.unwrap().len(), 2048);
+    let target = parsed.target.unwrap();
+    assert!((2045..=2048).contains(&target.len()) && target.ends_with('…'));
     let keys: String = (0..100).map(|at| format!(r#""{at}":1,"#)).collect();
     let parsed = read(&format!(
         r#"{{"jsonrpc":"2.0","id":1,"result":{{{keys}"z":1}}}}"#
