@@ -24,7 +24,7 @@ pub use chain::{Chain, Link};
 pub use error::{Error, Invalid};
 pub use log::{Commit, Log, Opened, PENDING};
 pub use proof::{Proof, Shown};
-pub use reader::{Entry, Reader};
+pub use reader::{Bundle, Entry, Reader};
 pub use tlog_tiles::tlog::Hash;
 pub use verify::{Demands, Report, Tampering, Verdict, What, verify};
 

@@ -5,6 +5,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use tlog_tiles::{
@@ -34,6 +35,17 @@ pub struct Entry {
     pub index: u64,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+/// A full bundle of entries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bundle {
+    /// The index behind its last entry.
+    pub end: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// When it was written.
+    pub written: SystemTime,
 }
 
 /// A log that is read, as far as it was signed when it was opened.
@@ -148,6 +160,27 @@ impl Reader {
             Error::Tampered(format!("{} is no bundle of entries", path.display()))
         })?;
         Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
+    }
+
+    /// The full bundles that are kept, the oldest first.
+    ///
+    /// # Errors
+    /// When one cannot be found.
+    pub fn bundles(&self) -> Result<Vec<Bundle>, Error> {
+        let numbers = self.first / BUNDLE..self.content.base / BUNDLE;
+        let each = numbers.map(|number| {
+            let path = self.folder.join(files::bundle(number, BUNDLE as usize));
+            let found = path
+                .metadata()
+                .and_then(|meta| Ok((meta.len(), meta.modified()?)));
+            let (bytes, written) = found.map_err(files::io("read", &path))?;
+            Ok(Bundle {
+                end: (number + 1) * BUNDLE,
+                bytes,
+                written,
+            })
+        });
+        each.collect()
     }
 
     /// The entries from an index on; what retention removed is left out.

@@ -4,6 +4,7 @@ mod detection;
 mod environment;
 mod identity;
 mod kubernetes;
+mod ledger;
 mod policy;
 mod redaction;
 mod resources;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     environment::{Environment, MetadataService},
     identity::{Identity, KeySource, Spire},
     kubernetes::{Credentials, Kubernetes},
+    ledger::Ledger,
     policy::Policy,
     redaction::Redaction,
     resources::Resources,
@@ -63,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) policy: Policy,
     /// Which rules events are compared with.
     pub(crate) detection: Detection,
+    /// How long the log of events is kept.
+    pub(crate) ledger: Ledger,
 }
 
 /// Folders and sockets of container runtimes.
@@ -147,6 +151,7 @@ impl Default for Config {
             redaction: Redaction::default(),
             policy: Policy::default(),
             detection: Detection::default(),
+            ledger: Ledger::default(),
         }
     }
 }

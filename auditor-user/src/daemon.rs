@@ -6,6 +6,7 @@
 mod counters;
 mod learned;
 mod replay;
+mod write;
 
 use std::{
     path::PathBuf,
@@ -40,6 +41,7 @@ use crate::{
     policy::Policies,
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
     rules,
+    store::Store,
     tls::{FileKey, Knowledge},
     workload::{Cgroups, Containers, Hasher, Lost, Pods, Programs, Spire, Table, Workflows},
 };
@@ -96,6 +98,10 @@ struct Daemon {
     table: Table,
     clock: Clock,
     output: Output,
+    /// None in a replay.
+    store: Option<Store>,
+    /// The event that is written.
+    json: Vec<u8>,
     recording: Option<Recording>,
     coverage: Coverage,
     /// None in a replay.
@@ -176,6 +182,11 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     let mut daemon = Daemon::new(&options, table, clock, output, recording);
     daemon.pipeline.set_judge(Some(Box::new(options.rules)));
     daemon.take_up_learned();
+    if let Some(directory) = &options.data_dir {
+        let device = host::device();
+        daemon.store = Some(Store::start(directory, &options.config.ledger, &device)?);
+        daemon.note_configuration(&options.file.text);
+    }
     daemon.enrolment = Some(enrolment);
     daemon.identities = Some(Identities::start(
         &options.config,
@@ -279,6 +290,8 @@ impl Daemon {
             table,
             clock,
             output,
+            store: None,
+            json: Vec::new(),
             recording,
             coverage: Coverage::default(),
             enrolment: None,
@@ -427,7 +440,9 @@ impl Daemon {
 
     fn handle_tick(&mut self, kernel: &mut KernelSide, counters: &Metrics) {
         // The world's clock may have been set.
+        let before = self.clock;
         self.clock = Clock::read();
+        self.note_clock(before);
         let now = self.clock.now();
         self.pipeline.handle_idle(now);
         self.table.handle_idle(now);
@@ -486,30 +501,6 @@ impl Daemon {
         }
     }
 
-    fn write_events(&mut self, now: Time) {
-        let mut is_written = false;
-        while let Some(event) = self.pipeline.poll_event(now, &self.table) {
-            is_written = true;
-            self.coverage.note(&event);
-            if let Err(error) = self.output.write(&event) {
-                self.note_failure(&error);
-            }
-            while let Some(finding) = self.pipeline.poll_finding(now) {
-                if let Err(error) = self.output.write_finding(&finding) {
-                    self.note_failure(&error);
-                }
-            }
-            while let Some(finding) = self.pipeline.poll_detection(now) {
-                if let Err(error) = self.output.write_detection(&finding) {
-                    self.note_failure(&error);
-                }
-            }
-        }
-        if is_written && let Err(error) = self.output.flush() {
-            self.note_failure(&error);
-        }
-    }
-
     /// Reads the configuration again. What cannot be taken leaves what is in force as it is.
     fn reload(&mut self) {
         let (config, text) = match Config::read(self.config_path.as_deref()) {
@@ -534,6 +525,7 @@ impl Daemon {
             }
         }
         Contents::reload(&config, &mut self.pipeline);
+        self.note_configuration(&text);
         if let Some(identities) = &mut self.identities {
             identities.reload(&config, text, &mut self.pipeline);
         }
@@ -555,13 +547,6 @@ impl Daemon {
         }
     }
 
-    fn note_failure(&mut self, error: &std::io::Error) {
-        self.failed += 1;
-        if self.failed.is_power_of_two() {
-            tracing::error!(%error, failed = self.failed, "cannot write events");
-        }
-    }
-
     fn record_processes(&mut self) -> Result<()> {
         if let Some(recording) = &mut self.recording {
             for process in self.table.processes() {
@@ -574,6 +559,12 @@ impl Daemon {
     fn finish(mut self, kernel: Counts, now: Time) -> Result<Summary> {
         self.pipeline.handle_shutdown(now, &self.table);
         self.write_events(now);
+        if let Some(store) = self.store.take() {
+            let counts = store.stop();
+            if counts.lost > 0 {
+                tracing::error!(events = counts.lost, "events are not in the log");
+            }
+        }
         self.save_coverage();
         self.learned_at = None;
         self.save_learned();

@@ -23,7 +23,7 @@ pub(crate) fn settings(level: Level) -> Settings {
 }
 
 /// The host, as events name it.
-fn device() -> Device {
+pub(crate) fn device() -> Device {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let field = |name: &str| {
         let line = release

@@ -14,6 +14,7 @@ mod output;
 mod policy;
 mod probe;
 mod rules;
+mod store;
 mod tls;
 mod workload;
 
@@ -26,8 +27,8 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The option before this one and the one behind it have names in the bindings.
-const PURGE_DELAY: libmimalloc_sys::mi_option_t = libmimalloc_sys::mi_option_eager_commit_delay + 1;
+/// The option before the one that has a name in the bindings.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = libmimalloc_sys::mi_option_use_numa_nodes - 1;
 
 fn main() -> ExitCode {
     // Pages that are free go back at once: the daemon shares the host with what it audits.
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         .with_target(false)
         .init();
     match cli::Cli::parse().execute() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("mcp-auditor: {error:#}");
             ExitCode::FAILURE

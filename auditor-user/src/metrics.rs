@@ -72,6 +72,12 @@ pub(crate) struct Metrics {
     pub(crate) dropped_findings: Counter,
     /// Entries of what detection learned that were forgotten to make room.
     pub(crate) forgotten_learned: Counter,
+    /// Events that are not in the log.
+    pub(crate) unkept_events: Counter,
+    /// Commits of the log that failed.
+    pub(crate) failed_commits: Counter,
+    /// Entries of the log that are durable.
+    pub(crate) log_entries: Gauge<i64>,
     /// Entries of what detection learned.
     pub(crate) learned: Gauge<i64>,
     /// Bytes held by unfinished messages.
@@ -83,7 +89,7 @@ impl Metrics {
     pub(crate) fn registered() -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("mcp_auditor");
-        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 16] = [
+        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 18] = [
             (
                 "kernel_refused_records",
                 "Records for which the ring had no room",
@@ -156,11 +162,21 @@ impl Metrics {
                 "Entries of what detection learned that were forgotten to make room",
                 &metrics.forgotten_learned,
             ),
+            (
+                "unkept_events",
+                "Events that are not in the log",
+                &metrics.unkept_events,
+            ),
+            (
+                "failed_commits",
+                "Commits of the log that failed",
+                &metrics.failed_commits,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
-        let gauges: [(&str, &str, &Gauge<i64>); 8] = [
+        let gauges: [(&str, &str, &Gauge<i64>); 9] = [
             (
                 "open_interactions",
                 "Requests that wait for their answer",
@@ -178,6 +194,11 @@ impl Metrics {
                 "pods_heard",
                 "Whether the API server tells of pods",
                 &metrics.pods_heard,
+            ),
+            (
+                "log_entries",
+                "Entries of the log that are durable",
+                &metrics.log_entries,
             ),
             (
                 "learned",

@@ -56,6 +56,11 @@ impl Policies {
         Ok(())
     }
 
+    /// SHA-256 of the policies in force, in hexadecimal digits.
+    pub(crate) fn version(&self) -> Option<String> {
+        self.set.as_ref().map(|set| set.version().to_string())
+    }
+
     /// What decides by these policies; `None` where there are none.
     pub(crate) fn policy(&self) -> Option<Box<dyn Policy>> {
         let set = Arc::clone(self.set.as_ref()?);

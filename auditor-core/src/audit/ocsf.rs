@@ -3,11 +3,17 @@
 //! In OCSF's own fields unknown is absent; under `unmapped.mcp` (see [`super::unmapped`]) unknown
 //! is null. Field names are OCSF's; profiles are named in `metadata.profiles`.
 
+use std::sync::Arc;
+
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{
-    environment::Rendered, event::AuditEvent, hex::Shown, outcome, settings::Settings,
+    environment::Rendered,
+    event::AuditEvent,
+    hex::Shown,
+    outcome,
+    settings::{Level, Settings},
     unmapped::Unmapped,
 };
 use crate::mcp::{Direction, Kind, Stage};
@@ -33,6 +39,19 @@ impl AuditEvent {
     pub fn write_json(&self, out: &mut Vec<u8>) {
         // Writing to memory cannot fail, and no map here has keys that are not strings.
         let _ = serde_json::to_writer(out, &Event::of(self));
+    }
+
+    /// The same without bodies, whatever the level: what stays for good.
+    pub fn write_json_without_bodies(&self, out: &mut Vec<u8>) {
+        if self.settings.level == Level::Metadata {
+            return self.write_json(out);
+        }
+        let mut event = self.clone();
+        event.settings = Arc::new(Settings {
+            level: Level::Metadata,
+            ..Settings::clone(&self.settings)
+        });
+        event.write_json(out);
     }
 }
 

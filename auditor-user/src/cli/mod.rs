@@ -3,9 +3,13 @@
 mod coverage;
 mod doctor;
 mod policy;
+mod proof;
 mod rules;
 mod run;
+mod verify;
 mod who;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -32,6 +36,10 @@ enum Command {
     Policy(policy::Arguments),
     /// Check and list the rules that events are compared with.
     Rules(rules::Arguments),
+    /// Say whether the log of events is as it was written. Exits with 3 if it was tampered with.
+    Verify(verify::Arguments),
+    /// Prove that an event is in the log, or check such a proof.
+    Proof(proof::Arguments),
     /// Search the file on standard input for TLS stacks: what `run` starts for large files.
     #[command(hide = true)]
     Inspect,
@@ -42,16 +50,19 @@ impl Cli {
     ///
     /// # Errors
     /// With the mend in the message, when it cannot be done.
-    pub(crate) fn execute(self) -> Result<()> {
-        match self.command {
+    pub(crate) fn execute(self) -> Result<ExitCode> {
+        let done = match self.command {
             Command::Run(arguments) => arguments.execute(),
             Command::Doctor(arguments) => arguments.execute(),
             Command::Coverage(arguments) => arguments.execute(),
             Command::Who(arguments) => arguments.execute(),
             Command::Policy(arguments) => arguments.execute(),
             Command::Rules(arguments) => arguments.execute(),
+            Command::Verify(arguments) => return arguments.execute(),
+            Command::Proof(arguments) => arguments.execute(),
             Command::Inspect => Ok(crate::probe::inspect()?),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 

@@ -39,6 +39,12 @@ impl Daemon {
         metrics::raise(&counters.forgotten_processes, lost.forgotten);
         metrics::raise(&counters.refused_processes, lost.refused);
         counters.buffered_bytes.set(self.pipeline.buffered() as i64);
+        if let Some(store) = &self.store {
+            let kept = store.counts();
+            metrics::raise(&counters.unkept_events, kept.lost);
+            metrics::raise(&counters.failed_commits, kept.failed);
+            counters.log_entries.set(kept.durable as i64);
+        }
         let detection = self.pipeline.detection_counts();
         metrics::raise(&counters.dropped_findings, detection.dropped);
         metrics::raise(&counters.forgotten_learned, detection.evicted);
