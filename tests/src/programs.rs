@@ -216,6 +216,11 @@ pub(crate) fn cedar() -> Result<PathBuf> {
     Ok(installed("AUDITOR_E2E_CEDAR")?.join("cedar"))
 }
 
+/// The program that verifies logs and proofs, in Go.
+pub(crate) fn ledger() -> Result<PathBuf> {
+    Ok(installed("AUDITOR_E2E_LEDGER")?.join("ledger"))
+}
+
 /// A program of SPIRE's, or the client that fetches its tokens.
 pub(crate) fn spire(name: &str) -> Result<PathBuf> {
     Ok(installed("AUDITOR_E2E_SPIRE")?.join(name))

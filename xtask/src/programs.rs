@@ -152,12 +152,22 @@ pub(crate) fn go() -> Result<PathBuf> {
 
 /// A folder with the program that evaluates decisions again.
 pub(crate) fn cedar() -> Result<PathBuf> {
-    let sources = folder("cedar");
+    judge("cedar", "evaluate decisions again")
+}
+
+/// A folder with the program that verifies logs and proofs.
+pub(crate) fn ledger() -> Result<PathBuf> {
+    judge("ledger", "verify logs")
+}
+
+/// A folder with a program of Go's that does again what the product did.
+fn judge(name: &'static str, purpose: &str) -> Result<PathBuf> {
+    let sources = folder(name);
     let version = output(&mut command("go", ["version"]))
-        .context("Go 1.26 or newer is needed to evaluate decisions again")?;
+        .with_context(|| format!("Go 1.26 or newer is needed to {purpose}"))?;
     let inputs = contents(&sources)?;
-    cache::entry("cedar", &[&inputs, version.as_bytes()], |folder| {
-        println!("building the evaluator of decisions");
+    cache::entry(name, &[&inputs, version.as_bytes()], |folder| {
+        println!("building the program that is to {purpose}");
         let mut go = command("go", ["build", "-trimpath", "-o"]);
         go.arg(folder).arg(".");
         output(go.env("CGO_ENABLED", "0").current_dir(&sources)).map(drop)

@@ -5,6 +5,7 @@
 mod canary;
 mod commands;
 mod environment;
+mod log;
 mod losses;
 mod naming;
 mod signals;
@@ -34,7 +35,7 @@ pub(crate) struct Setup {
 
 type Test = Named<fn(&Setup) -> Result<()>>;
 
-const TESTS: [Test; 20] = [
+const TESTS: [Test; 22] = [
     ("contract_wrong_usage", commands::wrong_usage),
     ("contract_unusable_host", commands::unusable_host),
     ("contract_unknown_key", commands::unknown_key),
@@ -52,6 +53,8 @@ const TESTS: [Test; 20] = [
     ("contract_killed_client", losses::killed_client),
     ("contract_full_ring", losses::full_ring),
     ("contract_environment", environment::environment),
+    ("contract_log_kept", log::kept),
+    ("contract_log_killed", log::killed),
     ("contract_canary_metadata", canary::metadata),
     ("contract_canary_request", canary::request),
     ("contract_canary_request_response", canary::request_response),

@@ -60,6 +60,7 @@ pub(crate) fn install(without: &[String]) -> Result<Vec<(&'static str, String)>>
     if wanted("go") {
         variables.push(("AUDITOR_E2E_GO", text(programs::go()?)));
         variables.push(("AUDITOR_E2E_CEDAR", text(programs::cedar()?)));
+        variables.push(("AUDITOR_E2E_LEDGER", text(programs::ledger()?)));
     }
     if wanted("spire") {
         variables.push(("AUDITOR_E2E_SPIRE", text(programs::spire()?)));

@@ -1,0 +1,170 @@
+//! The log of events: kept as it is written, verified by the auditor and by Go, and found again after a kill.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::Setup;
+use crate::{
+    daemon::Daemon,
+    process::wait_for,
+    programs::ledger,
+    speaker::{self, HELLO},
+};
+
+/// Every event is an entry, byte for byte; its proof convinces; what is changed is called by its kind.
+pub(super) fn kept(setup: &Setup) -> Result<()> {
+    let mut daemon = setup.daemon(&[])?;
+    let mut pids = Vec::new();
+    for _ in 0..20 {
+        pids.push(speaker::say(&[HELLO, "\n"])?);
+    }
+    daemon.stop(setup.limit)?;
+    let uids: Vec<String> = daemon
+        .events()
+        .of(&pids)?
+        .into_iter()
+        .map(|event| event.uid)
+        .collect();
+    ensure!(uids.len() >= 20, "only {} events", uids.len());
+    let report = verify(setup, &[])?;
+    ensure!(report["verdict"] == "intact", "{report}");
+    let key = text(&report["keys"][0])?;
+    let entries = report["entries"].as_u64().context("no entries")?;
+    ensure!(
+        entries >= 23,
+        "{entries} entries, start, configuration and stop among them"
+    );
+
+    let trail = fs::read_to_string(setup.folder.join("daemon/events.jsonl"))?;
+    let uid = uids.last().context("no event")?;
+    let proof = proof(setup, uid)?;
+    let proven: Value = serde_json::from_str(&fs::read_to_string(&proof)?)?;
+    let line = text(&proven["entry"])?;
+    ensure!(
+        trail.lines().any(|one| one == line),
+        "another event: {line}"
+    );
+    let check = ["proof", "--check", &proof.to_string_lossy(), "--key", &key];
+    let output = setup.output(&check)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.success() && said.contains("proven") && said.contains(uid.as_str()),
+        "{said}"
+    );
+    by_go(setup, &key, &[&proof.to_string_lossy()])?;
+    let forged = fs::read_to_string(&proof)?.replacen("speaker", "speaket", 1);
+    fs::write(&proof, forged)?;
+    ensure!(
+        setup.output(&check)?.status.code() == Some(1),
+        "a forged proof convinces"
+    );
+
+    let journal = setup.folder.join("daemon/data/log/journal");
+    let mut bytes = fs::read(&journal)?;
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&journal, bytes)?;
+    let found = verify(setup, &[])?;
+    ensure!(found["what"] == "edit", "{found}");
+    let output = setup.output(&["verify", "--data-dir", &data(setup)])?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.code() == Some(3) && said.contains("TAMPERED: edit"),
+        "{said}"
+    );
+    Ok(())
+}
+
+/// Killed while events come, it goes on from what was durable, with a key that the one before signed, and says the gap.
+pub(super) fn killed(setup: &Setup) -> Result<()> {
+    let mut daemon = setup.daemon(&[])?;
+    let pid = speaker::say(&[HELLO, "\n"])?;
+    let uid = wait_for("the event", setup.limit, || {
+        Ok(daemon.events().of(&[pid])?.pop())
+    })?
+    .uid;
+    // Durable within a second.
+    wait_for("the entry", setup.limit, || Ok(proof(setup, &uid).ok()))?;
+    let checkpoint = fs::read_to_string(PathBuf::from(data(setup)).join("log/checkpoint"))?;
+    let kept = setup.folder.join("kept-checkpoint");
+    fs::write(&kept, checkpoint)?;
+    daemon.stop_by("KILL", setup.limit)?;
+    let before = verify(setup, &[])?;
+    ensure!(before["verdict"] == "intact", "{before}");
+    let mut daemon = Daemon::start_again(
+        &setup.auditor,
+        &setup.folder.join("daemon"),
+        &[],
+        setup.limit,
+    )?;
+    speaker::say(&[HELLO, "\n"])?;
+    daemon.stop(setup.limit)?;
+    let key = text(&before["keys"][0])?;
+    let kept = kept.to_string_lossy();
+    let after = verify(setup, &["--key", &key, "--checkpoint", &kept])?;
+    ensure!(
+        after["verdict"] == "intact" && after["keys"].as_array().map(Vec::len) == Some(2),
+        "{after}"
+    );
+    proof(setup, &uid)?;
+    by_go(setup, &key, &[])?;
+    let journal = fs::read(PathBuf::from(data(setup)).join("log/journal"))?;
+    let journal = String::from_utf8_lossy(&journal).into_owned();
+    let starts = journal.matches("\"what\":\"start\"").count();
+    ensure!(
+        starts == 2 && journal.matches("\"what\":\"stop\"").count() == 1,
+        "{journal}"
+    );
+    ensure!(
+        journal.contains("\"last_checkpoint\":1"),
+        "the gap is not said: {journal}"
+    );
+    Ok(())
+}
+
+fn data(setup: &Setup) -> String {
+    setup.folder.join("daemon/data").display().to_string()
+}
+
+fn verify(setup: &Setup, words: &[&str]) -> Result<Value> {
+    let data = data(setup);
+    let output = setup.output(&[&["verify", "--json", "--data-dir", &data], words].concat())?;
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Writes a proof of an event to a file.
+fn proof(setup: &Setup, uid: &str) -> Result<PathBuf> {
+    let output = setup.output(&["proof", uid, "--data-dir", &data(setup)])?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let path = setup.folder.join("proof.json");
+    fs::write(&path, output.stdout)?;
+    Ok(path)
+}
+
+/// The same by Go's implementation of notes and tiles.
+fn by_go(setup: &Setup, key: &str, proof: &[&str]) -> Result<()> {
+    let Ok(program) = ledger() else {
+        println!("  without Go, nobody else verifies the log");
+        return Ok(());
+    };
+    let mut command = Command::new(program);
+    command
+        .arg(key)
+        .arg(PathBuf::from(data(setup)).join("log"))
+        .args(proof);
+    let output = command.output()?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "Go does not agree: {error}");
+    Ok(())
+}
+
+fn text(value: &Value) -> Result<String> {
+    Ok(value.as_str().context("no text")?.to_owned())
+}
