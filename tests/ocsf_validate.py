@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Validates events against OCSF 1.8.0: interactions as api_activity, findings as detection_finding or data_security_finding.
+"""Validates events against OCSF 1.8.0: interactions as api_activity, findings as detection_finding or data_security_finding,
+what happens to the auditor itself as application_lifecycle.
 
 Reads JSON lines from the files named, or from standard input. Each event is judged with the
 profiles it names in metadata.profiles. Prints the first errors and exits 1 if there are any.
@@ -16,7 +17,12 @@ import jsonschema
 import ocsf_json_schema
 
 VERSION = "1.8.0"
-CLASSES = {6003: "api_activity", 2004: "detection_finding", 2006: "data_security_finding"}
+CLASSES = {
+    6002: "application_lifecycle",
+    6003: "api_activity",
+    2004: "detection_finding",
+    2006: "data_security_finding",
+}
 
 
 @functools.cache

@@ -31,21 +31,28 @@ pub(super) fn kept(setup: &Setup) -> Result<()> {
     let report = verify(setup, &[])?;
     ensure!(report["verdict"] == "intact", "{report}");
     let key = text(&report["keys"][0])?;
-    let entries = report["entries"].as_u64().context("no entries")?;
+    let entries_signed = report["entries"].as_u64().context("no entries")?;
     ensure!(
-        entries >= 23,
-        "{entries} entries, start, configuration and stop among them"
+        entries_signed >= 23,
+        "{entries_signed} entries, start, configuration and stop among them"
     );
 
     let trail = fs::read_to_string(setup.folder.join("daemon/events.jsonl"))?;
+    let told = entries(setup)?;
+    ensure!(
+        told.lines().count() as u64 == entries_signed,
+        "published: {told}"
+    );
+    // Validated with all other events.
+    fs::write(setup.folder.join("entries.jsonl"), &told)?;
+    for line in trail.lines() {
+        ensure!(told.lines().any(|one| one == line), "not kept: {line}");
+    }
     let uid = uids.last().context("no event")?;
     let proof = proof(setup, uid)?;
     let proven: Value = serde_json::from_str(&fs::read_to_string(&proof)?)?;
     let line = text(&proven["entry"])?;
-    ensure!(
-        trail.lines().any(|one| one == line),
-        "another event: {line}"
-    );
+    ensure!(line.contains(uid.as_str()), "another event: {line}");
     let check = ["proof", "--check", &proof.to_string_lossy(), "--key", &key];
     let output = setup.output(&check)?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -126,6 +133,23 @@ pub(super) fn killed(setup: &Setup) -> Result<()> {
 
 fn data(setup: &Setup) -> String {
     setup.folder.join("daemon/data").display().to_string()
+}
+
+/// The entries of a log with fewer than a bundle has, as lines.
+fn entries(setup: &Setup) -> Result<String> {
+    let folder = PathBuf::from(data(setup)).join("log/tile/entries/000.p");
+    let file = fs::read_dir(folder)?
+        .next()
+        .context("nothing is published")??;
+    let bundle = fs::read(file.path())?;
+    let (mut rest, mut lines) = (&bundle[..], String::new());
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let (entry, behind) = behind.split_at(u16::from_be_bytes(*length).into());
+        lines += std::str::from_utf8(entry)?;
+        lines.push('\n');
+        rest = behind;
+    }
+    Ok(lines)
 }
 
 fn verify(setup: &Setup, words: &[&str]) -> Result<Value> {

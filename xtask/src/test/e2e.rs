@@ -23,11 +23,20 @@ pub(super) fn check(options: &Options, report: &mut Report) {
 
 /// Validates every event that the end-to-end tests made the daemon write.
 fn valid() -> Result<()> {
-    let events = workspace::target().join("e2e/daemon/events.jsonl");
+    let folder = workspace::target().join("e2e");
+    // What the daemon wrote of interactions, and one log with what it says of itself.
+    let files = [
+        "daemon/events.jsonl",
+        "contract/contract_log_kept/entries.jsonl",
+    ];
+    let files = files
+        .map(|file| folder.join(file))
+        .into_iter()
+        .filter(|file| file.exists());
     let mut python = Command::new(programs::ocsf()?);
     run(python
         .arg(workspace::root().join("tests/ocsf_validate.py"))
-        .arg(events))
+        .args(files))
 }
 
 fn all(options: &Options) -> Result<Count> {
