@@ -82,6 +82,7 @@ pub(crate) enum Lasting {
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) -> Result<(), Error> {
     let new = path.with_extension("new");
     let write = || -> io::Result<()> {
+        step()?;
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(true).mode(mode);
         let mut file = options.open(&new)?;
@@ -90,10 +91,11 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) ->
             file.sync_data()?;
         }
         drop(file);
+        step()?;
         fs::rename(&new, path)
     };
     let written = write();
-    if written.is_err() {
+    if written.is_err() && step().is_ok() {
         // What is half there is of no use, and its room is needed.
         let _ = fs::remove_file(&new);
     }
@@ -101,6 +103,47 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) ->
     match path.parent() {
         Some(folder) if lasting == Lasting::Sure => sync_folder(folder),
         _ => Ok(()),
+    }
+}
+
+/// Stands before each change of a file: tests end the writing at one of them, as a crash would.
+pub(crate) fn step() -> io::Result<()> {
+    #[cfg(test)]
+    crash::step()?;
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod crash {
+    use std::{cell::Cell, io};
+
+    thread_local! {
+        static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
+        static REFUSED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Lets this thread do so many more changes of files; `None` as many as it wants.
+    pub(crate) fn after(changes: Option<u64>) {
+        LEFT.set(changes);
+        REFUSED.set(false);
+    }
+
+    /// Whether the thread wanted to do more.
+    pub(crate) fn happened() -> bool {
+        REFUSED.get()
+    }
+
+    pub(super) fn step() -> io::Result<()> {
+        match LEFT.get() {
+            Some(0) => {
+                REFUSED.set(true);
+                Err(io::Error::other("crashed"))
+            }
+            left => {
+                LEFT.set(left.map(|left| left - 1));
+                Ok(())
+            }
+        }
     }
 }
 
