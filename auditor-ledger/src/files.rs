@@ -7,6 +7,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use crate::{edge::Place, error::Error};
@@ -168,8 +169,13 @@ pub(crate) fn small(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let length = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found.map_err(io("read", path))?.len(),
+        found => found.map_err(io("read", path))?,
     };
+    // To read a pipe would wait for somebody who writes it.
+    if !length.is_file() {
+        return Err(Error::Tampered(format!("{} is no file", path.display())));
+    }
+    let length = length.len();
     if length > limit {
         return Err(Error::Tampered(format!(
             "{}: {length} bytes are over the limit of {limit}",
@@ -177,6 +183,13 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         )));
     }
     fs::read(path).map(Some).map_err(io("read", path))
+}
+
+/// When a file was written, milliseconds since the epoch.
+pub(crate) fn modified_ms(path: &Path) -> Option<u64> {
+    let time = fs::metadata(path).and_then(|meta| meta.modified()).ok()?;
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }
 
 /// A file's text; `None` where there is none.

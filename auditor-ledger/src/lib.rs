@@ -13,6 +13,7 @@ mod files;
 mod journal;
 mod keys;
 mod log;
+mod pace;
 mod proof;
 mod reader;
 mod retention;
@@ -23,8 +24,10 @@ pub use bundle::{BUNDLE, ENTRY};
 pub use chain::{Chain, Link};
 pub use error::{Error, Invalid};
 pub use log::{Commit, Log, Opened, PENDING};
+pub use pace::Pace;
 pub use proof::{Proof, Shown};
 pub use reader::{Entry, Reader};
+pub use retention::Kept;
 pub use tlog_tiles::tlog::Hash;
 pub use verify::{Demands, Report, Tampering, Verdict, What, verify};
 

@@ -12,7 +12,6 @@ mod tree;
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
 };
 
 use tlog_tiles::{checkpoint::Checkpoint, tlog::Hash};
@@ -41,7 +40,7 @@ const JOURNAL: u64 = 8 << 20;
 pub struct Log {
     folder: PathBuf,
     /// Held as long as this is.
-    _lock: File,
+    _lock: Lock,
     key: Key,
     chain: Chain,
     tree: Tree,
@@ -93,7 +92,7 @@ impl Log {
     ) -> Result<(Self, Opened), Error> {
         files::make(folder)?;
         files::make(keys)?;
-        let lock = lock(folder)?;
+        let lock = Lock::take(folder)?;
         let mut chain = Chain::read(Chain::load(folder)?).map_err(tampered)?;
         let checkpoint = folder.join(files::CHECKPOINT);
         let path = folder.join(files::JOURNAL);
@@ -145,7 +144,7 @@ impl Log {
             is_new,
             size,
             torn_bytes,
-            last_ms: last.and_then(|_| modified_ms(&checkpoint)),
+            last_ms: last.and_then(|_| files::modified_ms(&checkpoint)),
             link,
             note,
         };
@@ -345,20 +344,26 @@ fn tampered(error: Invalid) -> Error {
     Error::Tampered(error.to_string())
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
-    let path = folder.join(files::LOCK);
-    let mut options = File::options();
-    let file = options.write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked(folder.to_owned())),
-        Err(TryLockError::Error(error)) => Err(io("lock", &path)(error)),
+/// What the writer of a log holds.
+struct Lock(File);
+
+impl Lock {
+    fn take(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(files::LOCK);
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked(folder.to_owned())),
+            Err(TryLockError::Error(error)) => Err(io("lock", &path)(error)),
+        }
     }
 }
 
-fn modified_ms(path: &Path) -> Option<u64> {
-    let time = fs::metadata(path).and_then(|meta| meta.modified()).ok()?;
-    let since = time.duration_since(UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_millis()).ok()
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A child that was just forked and did not get to its program yet has the file, too.
+        let _ = self.0.unlock();
+    }
 }

@@ -21,7 +21,7 @@ use crate::{
     journal::{self, Content},
     keys::opened,
     proof::Proof,
-    retention,
+    retention::{self, Kept},
 };
 
 /// Largest bundle, in bytes.
@@ -181,6 +181,12 @@ impl Reader {
         })
     }
 
+    /// The full bundles that are kept, the oldest first: what [`Log::retire`](crate::Log::retire) could remove.
+    pub fn bundles(&self) -> impl Iterator<Item = Result<Kept, Error>> + '_ {
+        let numbers = self.first / BUNDLE..self.size() / BUNDLE;
+        numbers.filter_map(|number| retention::kept(&self.folder, number).transpose())
+    }
+
     fn nodes(&self) -> Nodes<'_, impl Fn(Place) -> Result<Vec<Hash>, Error>> {
         let stored = stored_tile(&self.folder);
         Nodes {
@@ -232,7 +238,7 @@ impl Reader {
         edge::root_at(size, &self.nodes())
     }
 
-    /// Name of the file of private keys' public halves: the verifier key of the first start.
+    /// The verifier key of the first start: who trusts it can follow all others.
     pub fn first_key(&self) -> Option<&str> {
         self.chain.links().first().map(|link| link.key.as_str())
     }
