@@ -99,7 +99,10 @@ impl Chain {
     /// The one in a log's folder.
     pub(crate) fn load(log: &Path) -> Result<Vec<String>, Error> {
         let mut notes = Vec::new();
-        for (number, path) in files::listed(&log.join(files::KEYS))?.iter().enumerate() {
+        let mut paths = files::listed(&log.join(files::KEYS))?;
+        // What a start left that ended while it wrote.
+        paths.retain(|path| path.extension().is_none_or(|one| one != "new"));
+        for (number, path) in paths.iter().enumerate() {
             let is_next = path.file_name().and_then(|one| one.to_str()) == Some(&*file(number));
             if !is_next || number >= LINKS {
                 return Err(Error::Tampered(format!(

@@ -7,6 +7,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use crate::{edge::Place, error::Error};
@@ -82,6 +83,7 @@ pub(crate) enum Lasting {
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) -> Result<(), Error> {
     let new = path.with_extension("new");
     let write = || -> io::Result<()> {
+        step()?;
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(true).mode(mode);
         let mut file = options.open(&new)?;
@@ -90,10 +92,11 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) ->
             file.sync_data()?;
         }
         drop(file);
+        step()?;
         fs::rename(&new, path)
     };
     let written = write();
-    if written.is_err() {
+    if written.is_err() && step().is_ok() {
         // What is half there is of no use, and its room is needed.
         let _ = fs::remove_file(&new);
     }
@@ -101,6 +104,47 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) ->
     match path.parent() {
         Some(folder) if lasting == Lasting::Sure => sync_folder(folder),
         _ => Ok(()),
+    }
+}
+
+/// Stands before each change of a file: tests end the writing at one of them, as a crash would.
+pub(crate) fn step() -> io::Result<()> {
+    #[cfg(test)]
+    crash::step()?;
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod crash {
+    use std::{cell::Cell, io};
+
+    thread_local! {
+        static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
+        static REFUSED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Lets this thread do so many more changes of files; `None` as many as it wants.
+    pub(crate) fn after(changes: Option<u64>) {
+        LEFT.set(changes);
+        REFUSED.set(false);
+    }
+
+    /// Whether the thread wanted to do more.
+    pub(crate) fn happened() -> bool {
+        REFUSED.get()
+    }
+
+    pub(super) fn step() -> io::Result<()> {
+        match LEFT.get() {
+            Some(0) => {
+                REFUSED.set(true);
+                Err(io::Error::other("crashed"))
+            }
+            left => {
+                LEFT.set(left.map(|left| left - 1));
+                Ok(())
+            }
+        }
     }
 }
 
@@ -125,8 +169,13 @@ pub(crate) fn small(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let length = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found.map_err(io("read", path))?.len(),
+        found => found.map_err(io("read", path))?,
     };
+    // To read a pipe would wait for somebody who writes it.
+    if !length.is_file() {
+        return Err(Error::Tampered(format!("{} is no file", path.display())));
+    }
+    let length = length.len();
     if length > limit {
         return Err(Error::Tampered(format!(
             "{}: {length} bytes are over the limit of {limit}",
@@ -134,6 +183,13 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         )));
     }
     fs::read(path).map(Some).map_err(io("read", path))
+}
+
+/// When a file was written, milliseconds since the epoch.
+pub(crate) fn modified_ms(path: &Path) -> Option<u64> {
+    let time = fs::metadata(path).and_then(|meta| meta.modified()).ok()?;
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }
 
 /// A file's text; `None` where there is none.

@@ -71,6 +71,7 @@ impl Journal {
         let open = || -> std::io::Result<File> {
             let mut file = OpenOptions::new().write(true).open(path)?;
             if file.metadata()?.len() != whole {
+                files::step()?;
                 file.set_len(whole)?;
                 file.sync_data()?;
             }
@@ -90,11 +91,16 @@ impl Journal {
         for entry in entries {
             frame(&mut bytes, entry);
         }
-        let written = self.file.write_all(&bytes);
+        let (start, end) = bytes.split_at(bytes.len() / 2);
+        let written = files::step().and_then(|()| self.file.write_all(start));
+        let written = written.and_then(|()| files::step());
+        let written = written.and_then(|()| self.file.write_all(end));
         if let Err(error) = written.and_then(|()| self.file.sync_data()) {
             // A later commit begins where this one did.
-            let _ = self.file.set_len(self.durable);
-            let _ = self.file.seek(SeekFrom::Start(self.durable));
+            if files::step().is_ok() {
+                let _ = self.file.set_len(self.durable);
+                let _ = self.file.seek(SeekFrom::Start(self.durable));
+            }
             return Err(files::io("write", &self.path)(error));
         }
         self.durable += bytes.len() as u64;

@@ -2,6 +2,7 @@
 //!
 //! Text: the entry, a C2SP tlog-proof, and the log's chain of keys. Bound: [`BYTES`] bytes.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use tlog_tiles::{
     checkpoint::Checkpoint,
@@ -39,8 +40,12 @@ pub struct Proof {
 #[serde(deny_unknown_fields)]
 struct Written {
     format: String,
-    /// The entry, which is text.
-    entry: String,
+    /// The entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<String>,
+    /// The same, where it is no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry_base64: Option<String>,
     proof: String,
     keys: Vec<String>,
 }
@@ -63,9 +68,12 @@ impl Proof {
 
     /// As a file: JSON with the entry, the tlog-proof and the chain of keys.
     pub fn to_json(&self) -> String {
+        let entry = std::str::from_utf8(&self.entry).map(str::to_owned).ok();
+        let is_text = entry.is_some();
         let written = Written {
             format: FILE.to_owned(),
-            entry: String::from_utf8_lossy(&self.entry).into_owned(),
+            entry,
+            entry_base64: (!is_text).then(|| BASE64_STANDARD.encode(&self.entry)),
             proof: self.tlog_proof(),
             keys: self.keys.clone(),
         };
@@ -96,8 +104,13 @@ impl Proof {
         if written.format != FILE || path.len() > PATH {
             return Err(bad());
         }
+        let entry = match (written.entry, written.entry_base64) {
+            (Some(text), None) => text.into_bytes(),
+            (None, Some(text)) => BASE64_STANDARD.decode(text).map_err(|_| bad())?,
+            _ => return Err(bad()),
+        };
         Ok(Self {
-            entry: written.entry.into_bytes(),
+            entry,
             index,
             path,
             checkpoint: checkpoint.to_owned(),

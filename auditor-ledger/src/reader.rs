@@ -5,7 +5,6 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use tlog_tiles::{
@@ -22,7 +21,7 @@ use crate::{
     journal::{self, Content},
     keys::opened,
     proof::Proof,
-    retention,
+    retention::{self, Kept},
 };
 
 /// Largest bundle, in bytes.
@@ -35,17 +34,6 @@ pub struct Entry {
     pub index: u64,
     /// Its bytes.
     pub bytes: Vec<u8>,
-}
-
-/// A full bundle of entries.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Bundle {
-    /// The index behind its last entry.
-    pub end: u64,
-    /// Its bytes.
-    pub bytes: u64,
-    /// When it was written.
-    pub written: SystemTime,
 }
 
 /// A log that is read, as far as it was signed when it was opened.
@@ -162,27 +150,6 @@ impl Reader {
         Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
     }
 
-    /// The full bundles that are kept, the oldest first.
-    ///
-    /// # Errors
-    /// When one cannot be found.
-    pub fn bundles(&self) -> Result<Vec<Bundle>, Error> {
-        let numbers = self.first / BUNDLE..self.content.base / BUNDLE;
-        let each = numbers.map(|number| {
-            let path = self.folder.join(files::bundle(number, BUNDLE as usize));
-            let found = path
-                .metadata()
-                .and_then(|meta| Ok((meta.len(), meta.modified()?)));
-            let (bytes, written) = found.map_err(files::io("read", &path))?;
-            Ok(Bundle {
-                end: (number + 1) * BUNDLE,
-                bytes,
-                written,
-            })
-        });
-        each.collect()
-    }
-
     /// The entries from an index on; what retention removed is left out.
     pub fn entries(&self, from: u64) -> impl Iterator<Item = Result<Entry, Error>> + '_ {
         let mut index = from.max(self.first);
@@ -212,6 +179,12 @@ impl Reader {
             let entry = bytes.map(|bytes| Entry { index: at, bytes });
             Some(entry.ok_or(Error::Missing(at)))
         })
+    }
+
+    /// The full bundles that are kept, the oldest first: what [`Log::retire`](crate::Log::retire) could remove.
+    pub fn bundles(&self) -> impl Iterator<Item = Result<Kept, Error>> + '_ {
+        let numbers = self.first / BUNDLE..self.size() / BUNDLE;
+        numbers.filter_map(|number| retention::kept(&self.folder, number).transpose())
     }
 
     fn nodes(&self) -> Nodes<'_, impl Fn(Place) -> Result<Vec<Hash>, Error>> {
@@ -265,7 +238,7 @@ impl Reader {
         edge::root_at(size, &self.nodes())
     }
 
-    /// Name of the file of private keys' public halves: the verifier key of the first start.
+    /// The verifier key of the first start: who trusts it can follow all others.
     pub fn first_key(&self) -> Option<&str> {
         self.chain.links().first().map(|link| link.key.as_str())
     }

@@ -1,13 +1,43 @@
 //! From where on entries are kept: signed, so that nobody moves it without a trace.
 
+use std::fs;
+use std::path::Path;
+
 use crate::{
     SIZE,
-    error::Invalid,
+    bundle::BUNDLE,
+    error::{Error, Invalid},
+    files,
     keys::{Key, opened},
 };
 
 /// What the first line says.
 const FORM: &str = "mcp-auditor retention v1";
+
+/// A full bundle of entries that is kept: what there is to decide by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Kept {
+    /// Its first entry.
+    pub first: u64,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// When it was written, milliseconds since the epoch, as the file system says.
+    pub written_ms: Option<u64>,
+}
+
+/// The full bundle of a number; `None` where it is not there.
+pub(crate) fn kept(log: &Path, number: u64) -> Result<Option<Kept>, Error> {
+    let path = log.join(files::bundle(number, BUNDLE as usize));
+    match fs::metadata(&path) {
+        Ok(meta) => Ok(Some(Kept {
+            first: number * BUNDLE,
+            bytes: meta.len(),
+            written_ms: files::modified_ms(&path),
+        })),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(files::io("read", &path)(error)),
+    }
+}
 
 /// Signs that the entries before `first` were removed at a time.
 pub(crate) fn sign(first: u64, time_ms: u64, key: &Key) -> Result<String, Invalid> {

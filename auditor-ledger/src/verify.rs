@@ -4,6 +4,8 @@
 //! stands behind the newest checkpoint was never acknowledged and is no evidence. Bound: [`MISMATCHES`] changed entries
 //! are compared with each other, one bundle and one tile are held.
 
+mod kept;
+
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -20,7 +22,7 @@ use crate::{
     journal::{self, Content},
     keys::opened,
     reader::{LARGEST, stored_tile},
-    retention, witness,
+    retention,
 };
 
 /// Most entries that are found changed before the search ends.
@@ -52,6 +54,10 @@ pub struct Report {
     pub first: u64,
     /// Entries that were looked at.
     pub checked: u64,
+    /// When its first key took over, milliseconds since the epoch, as that key says.
+    pub first_ms: Option<u64>,
+    /// When its newest checkpoint was written, as the file system says, which is no evidence.
+    pub last_ms: Option<u64>,
     /// Its keys, the oldest first.
     pub keys: Vec<String>,
     /// The newest checkpoint that witnesses signed, and who.
@@ -211,7 +217,10 @@ impl<'a> Check<'a> {
         let note =
             note.ok_or_else(|| tampering(What::Deletion, "there is no checkpoint").file(&path))?;
         let broken = |error: Invalid| tampering(What::BrokenKeyChain, error.to_string());
-        let notes = Chain::load(self.folder).map_err(Stop::from)?;
+        let notes = Chain::load(self.folder).map_err(|error| match error {
+            Error::Tampered(told) => tampering(What::BrokenKeyChain, told),
+            other => Stop::Error(other),
+        })?;
         let chain = Chain::read(notes).map_err(broken)?;
         let trusted = chain.trusted(self.demands.key.as_deref()).map_err(broken)?;
         let keys: Vec<&str> = trusted.collect();
@@ -262,16 +271,19 @@ impl<'a> Check<'a> {
                 return Err(tampering(What::Fork, told).file(&path));
             }
         }
-        for retained in &self.demands.retained {
-            self.retained(retained, &keys, &signed, &root)?;
-        }
-        let cosigned = self.cosigned(&keys, &signed, &root)?;
+        // Older keys than the trusted one, too: the tree is what tells whether such a checkpoint is of this log.
+        let all: Vec<&str> = chain.links().iter().map(|link| link.key.as_str()).collect();
+        kept::retained(&self.demands.retained, &all, &signed, &root)?;
+        let witnesses = &self.demands.witnesses;
+        let cosigned = kept::cosigned(self.folder, witnesses, &all, &signed, &root)?;
         Ok(Report {
             origin: origin.to_owned(),
             size: signed.size(),
             root: *signed.hash(),
             first,
             checked: self.checked,
+            first_ms: chain.links().first().map(|link| link.time_ms),
+            last_ms: files::modified_ms(&self.folder.join(files::CHECKPOINT)),
             keys: chain.links().iter().map(|link| link.key.clone()).collect(),
             cosigned,
         })
@@ -510,71 +522,6 @@ impl<'a> Check<'a> {
             Some(hashes) => Ok(hashes.clone()),
             None => read(place),
         })
-    }
-
-    /// Holds the log against a checkpoint that was kept elsewhere.
-    fn retained(
-        &self,
-        note: &str,
-        keys: &[&str],
-        signed: &Checkpoint,
-        root: &impl Fn(u64) -> Result<Hash, Stop>,
-    ) -> Result<(), Stop> {
-        let kept = match checkpoint(note, keys) {
-            Ok(kept) => kept,
-            Err(Invalid::Untrusted(_)) => {
-                let told = "a checkpoint that was kept is signed by a key that the log does not know: it was put back to \
-                            a state before that key, or another log is in its place";
-                return Err(tampering(What::Rollback, told));
-            }
-            Err(error) => {
-                let told = format!("a checkpoint that was kept: {error}");
-                return Err(tampering(What::Malformed, told));
-            }
-        };
-        if kept.size() > signed.size() {
-            let (size, kept) = (signed.size(), kept.size());
-            let told = format!("a checkpoint that was kept has {kept} entries, the log {size}");
-            return Err(tampering(What::Truncation, told).at(size));
-        }
-        if root(kept.size())? != *kept.hash() {
-            let told = format!(
-                "a checkpoint that was kept has another tree of {} entries",
-                kept.size()
-            );
-            return Err(tampering(What::Fork, told));
-        }
-        Ok(())
-    }
-
-    /// Holds the log against what witnesses signed.
-    fn cosigned(
-        &self,
-        keys: &[&str],
-        signed: &Checkpoint,
-        root: &impl Fn(u64) -> Result<Hash, Stop>,
-    ) -> Result<Option<(u64, Vec<String>)>, Stop> {
-        let path = self.folder.join(witness::FILE);
-        let Some(note) = files::text(&path).map_err(Stop::from)? else {
-            return Ok(None);
-        };
-        let kept = checkpoint(&note, keys).map_err(|error| refused(error).file(&path))?;
-        if kept.size() > signed.size() {
-            let told = format!(
-                "witnesses signed {} entries, the log has {}",
-                kept.size(),
-                signed.size()
-            );
-            return Err(tampering(What::Rollback, told).file(&path));
-        }
-        if root(kept.size())? != *kept.hash() {
-            let told = "witnesses signed another tree";
-            return Err(tampering(What::Fork, told).file(&path));
-        }
-        let witnesses = self.demands.witnesses.iter().map(String::as_str);
-        let who =
-            witness::cosigners(&note, witnesses).map_err(|error| refused(error).file(&path))?;
-        Ok(Some((kept.size(), who)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Killed at any moment, the log is consistent and has all that was acknowledged.
 //!
 //! `LEDGER_KILLS` says how often; the child is this program itself.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::{
     env,
@@ -88,7 +89,7 @@ fn nothing_acknowledged_is_lost() {
         let Ok(reader) = Reader::open(&log) else {
             panic!("round {round}: it cannot be read");
         };
-        assert!(reader.size() + 97 >= acknowledged);
+        assert!(reader.size() >= acknowledged);
         let verdict = verify(
             &log,
             &Demands {

@@ -1,4 +1,5 @@
 //! What was appended is there, in order, provable, and found again after any crash.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::{fs, path::Path, process::Command};
 

@@ -1,4 +1,5 @@
 //! Whatever is changed of a log is found, and called by its kind.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::{
     fs,

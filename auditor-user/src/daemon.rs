@@ -98,6 +98,7 @@ struct Daemon {
     table: Table,
     clock: Clock,
     output: Output,
+    level: Level,
     /// None in a replay.
     store: Option<Store>,
     /// The event that is written.
@@ -290,6 +291,7 @@ impl Daemon {
             table,
             clock,
             output,
+            level: options.level,
             store: None,
             json: Vec::new(),
             recording,

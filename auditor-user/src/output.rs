@@ -90,6 +90,20 @@ impl Output {
         )
     }
 
+    /// Writes an event that is JSON already, where that is what is written; says whether it was.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn write_as_it_is(&mut self, json: &[u8]) -> io::Result<bool> {
+        if self.format != Format::Jsonl {
+            return Ok(false);
+        }
+        self.written += 1;
+        self.sink.write_all(json)?;
+        self.sink.write_all(b"\n")?;
+        Ok(true)
+    }
+
     fn write_line(
         &mut self,
         json: impl FnOnce(&mut Vec<u8>),

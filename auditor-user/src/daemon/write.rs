@@ -1,6 +1,6 @@
 //! Writes what is ready: to the log of this node, and to the output.
 
-use auditor_core::key::Time;
+use auditor_core::{audit::Level, key::Time};
 use sha2::{Digest as _, Sha256};
 
 use super::Daemon;
@@ -16,7 +16,16 @@ impl Daemon {
             is_written = true;
             self.coverage.note(&event);
             self.keep(|json| event.write_json_without_bodies(json));
-            if let Err(error) = self.output.write(&event) {
+            let written = match (&self.store, self.level) {
+                // It stands there already.
+                (Some(_), Level::Metadata) => self.output.write_as_it_is(&self.json),
+                _ => Ok(false),
+            };
+            let written = match written {
+                Ok(false) => self.output.write(&event),
+                done => done.map(drop),
+            };
+            if let Err(error) = written {
                 self.note_failure(&error);
             }
             while let Some(finding) = self.pipeline.poll_finding(now) {

@@ -1,6 +1,7 @@
 //! Keeps every event in the tamper-evident log of this node, on a thread of its own: a disk that is slow delays no capture.
 //!
-//! Bounds: [`QUEUE`] bytes wait for the thread. What finds no room is counted, and said by an entry once there is room.
+//! Bounds: [`QUEUE`] bytes wait for the thread; beyond that capture waits, [`PATIENCE`] at most. What finds no room then is
+//! counted, and said by an entry once there is room.
 
 mod lifecycle;
 mod retention;
@@ -8,9 +9,8 @@ mod retention;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -18,46 +18,59 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use auditor_core::audit::Device;
-use auditor_ledger::{ENTRY, Log};
+use auditor_ledger::{ENTRY, Log, Pace};
 
 pub(crate) use self::lifecycle::Occasion;
 use self::{lifecycle::Lifecycle, retention::Retention};
 use crate::config::Ledger;
 
 /// Most bytes that wait for the thread.
-const QUEUE: u64 = 64 << 20;
-/// Longest time between an entry and the commit that makes it durable.
-const DELAY: Duration = Duration::from_secs(1);
-/// Entries that are committed at once when nothing else comes.
-const BATCH: usize = 256;
+const QUEUE: usize = 4 << 20;
+/// Longest time that capture waits for room: the ring of the kernel side has room meanwhile.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Longest time that nothing is looked at.
+const IDLE: Duration = Duration::from_secs(60);
 /// How often old entries are looked for.
 const RETENTION: Duration = Duration::from_secs(3_600);
 
 /// The log of this node.
 pub(crate) struct Store {
-    sender: Sender<Message>,
     shared: Arc<Shared>,
     thread: thread::JoinHandle<()>,
 }
 
-/// What the thread is told.
-enum Message {
-    Event(Vec<u8>),
-    Occasion(Occasion),
-    Stop,
-}
-
-/// What both threads count.
+/// What both threads know.
 #[derive(Default)]
 struct Shared {
-    /// Bytes that wait for the thread.
-    waiting: AtomicU64,
+    queue: Mutex<Queue>,
+    /// There is something in the queue that was empty.
+    filled: Condvar,
+    /// The queue was taken.
+    taken: Condvar,
     /// Events that found no room.
     lost: AtomicU64,
     /// Entries that are durable.
     durable: AtomicU64,
     /// Commits that failed.
     failed: AtomicU64,
+}
+
+/// What waits for the thread: one piece of memory that is filled anew, for pieces that one thread takes and another gives
+/// back are dear.
+#[derive(Default)]
+struct Queue {
+    /// Events, one after the other.
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+    /// Capture waited for room, and there was none.
+    is_stuck: bool,
+}
+
+enum Item {
+    /// An event of so many bytes.
+    Event(usize),
+    Occasion(Occasion),
+    Stop,
 }
 
 /// What was counted.
@@ -94,7 +107,6 @@ impl Store {
         } else {
             tracing::info!(entries = opened.size, "the log goes on");
         }
-        let (sender, receiver) = channel();
         let shared = Arc::new(Shared::default());
         let mut keeper = Keeper {
             lifecycle: Lifecycle::new(device, &opened.link.key),
@@ -102,7 +114,7 @@ impl Store {
             log,
             shared: Arc::clone(&shared),
             told_lost: 0,
-            oldest: None,
+            pace: Pace::default(),
             retained: None,
         };
         keeper.note(&Occasion::Start {
@@ -113,57 +125,97 @@ impl Store {
         keeper.commit();
         let thread = thread::Builder::new().name("store".to_owned());
         let thread = thread
-            .spawn(move || keeper.run(&receiver))
+            .spawn(move || keeper.run())
             .context("cannot start the thread that keeps events")?;
-        Ok(Self {
-            sender,
-            shared,
-            thread,
-        })
+        Ok(Self { shared, thread })
     }
 
     /// Hands over an event.
     pub(crate) fn keep(&self, event: &[u8]) {
-        let bytes = event.len() as u64;
-        if self.shared.waiting.load(Ordering::Relaxed) + bytes > QUEUE {
+        self.shared.wait_for_room(event.len());
+        let is_room = self.shared.fill(|queue| {
+            let is_room = queue.has_room(event.len());
+            if is_room {
+                queue.bytes.extend(event);
+                queue.items.push(Item::Event(event.len()));
+            }
+            is_room
+        });
+        if !is_room {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
-            return;
         }
-        self.shared.waiting.fetch_add(bytes, Ordering::Relaxed);
-        self.send(Message::Event(event.to_vec()));
     }
 
     /// Says in the log what happened to the auditor itself.
     pub(crate) fn note(&self, occasion: Occasion) {
-        self.send(Message::Occasion(occasion));
-    }
-
-    fn send(&self, message: Message) {
-        if self.sender.send(message).is_err() {
-            self.shared.lost.fetch_add(1, Ordering::Relaxed);
-        }
+        self.shared
+            .fill(|queue| queue.items.push(Item::Occasion(occasion)));
     }
 
     /// What was counted.
     pub(crate) fn counts(&self) -> Counts {
-        Counts {
-            durable: self.shared.durable.load(Ordering::Relaxed),
-            lost: self.shared.lost.load(Ordering::Relaxed),
-            failed: self.shared.failed.load(Ordering::Relaxed),
-        }
+        self.shared.counts()
     }
 
     /// Says that the auditor stops, and waits until all is durable.
     pub(crate) fn stop(self) -> Counts {
-        self.send(Message::Stop);
-        let Self { thread, shared, .. } = self;
-        if thread.join().is_err() {
+        self.shared.fill(|queue| queue.items.push(Item::Stop));
+        if self.thread.join().is_err() {
             tracing::error!("the thread that keeps events ended by itself");
         }
+        self.shared.counts()
+    }
+}
+
+impl Queue {
+    /// Whether there is room for so many bytes; for one event there always is.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.bytes.is_empty() || self.bytes.len() + bytes <= QUEUE
+    }
+}
+
+impl Shared {
+    fn wait_for_room(&self, bytes: usize) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // One who waited in vain does not wait again for each event.
+        if queue.has_room(bytes) || queue.is_stuck {
+            return;
+        }
+        let waited = self
+            .taken
+            .wait_timeout_while(queue, PATIENCE, |queue| !queue.has_room(bytes));
+        let (mut queue, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        queue.is_stuck = waited.timed_out();
+    }
+
+    /// Puts something into the queue.
+    fn fill<T>(&self, fill: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = queue.items.is_empty();
+        let filled = fill(&mut queue);
+        if was_empty {
+            self.filled.notify_one();
+        }
+        filled
+    }
+
+    /// Takes what is in the queue, which is `empty` then; waits for something so long.
+    fn take(&self, empty: &mut Queue, wait: Duration) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .filled
+            .wait_timeout_while(queue, wait, |queue| queue.items.is_empty());
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *queue, empty);
+        queue.is_stuck = false;
+        self.taken.notify_one();
+    }
+
+    fn counts(&self) -> Counts {
         Counts {
-            durable: shared.durable.load(Ordering::Relaxed),
-            lost: shared.lost.load(Ordering::Relaxed),
-            failed: shared.failed.load(Ordering::Relaxed),
+            durable: self.durable.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
         }
     }
 }
@@ -176,32 +228,34 @@ struct Keeper {
     shared: Arc<Shared>,
     /// Lost events that an entry says.
     told_lost: u64,
-    /// When the oldest entry that is not durable came.
-    oldest: Option<Instant>,
+    pace: Pace,
     /// When old entries were looked for last.
     retained: Option<Instant>,
 }
 
 impl Keeper {
-    fn run(mut self, receiver: &Receiver<Message>) {
-        loop {
-            let wait = self
-                .oldest
-                .map_or(DELAY, |oldest| DELAY.saturating_sub(oldest.elapsed()));
-            match receiver.recv_timeout(wait) {
-                Ok(Message::Event(event)) => {
-                    let bytes = event.len() as u64;
-                    self.append(event);
-                    self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    fn run(mut self) {
+        let mut taken = Queue::default();
+        let mut stops = false;
+        while !stops {
+            let due = self.pace.poll_timeout();
+            let wait = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
+            self.shared.take(&mut taken, wait);
+            let mut bytes = &taken.bytes[..];
+            for item in taken.items.drain(..) {
+                match item {
+                    Item::Event(length) => {
+                        let (event, rest) = bytes.split_at_checked(length).unwrap_or_default();
+                        bytes = rest;
+                        self.append(event.to_vec());
+                    }
+                    Item::Occasion(occasion) => self.note(&occasion),
+                    Item::Stop => stops = true,
                 }
-                Ok(Message::Occasion(occasion)) => self.note(&occasion),
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
+                self.commit_when_due();
             }
-            let is_late = self.oldest.is_some_and(|oldest| oldest.elapsed() >= DELAY);
-            if is_late || self.log.pending() >= BATCH {
-                self.commit();
-            }
+            taken.bytes.clear();
+            self.commit_when_due();
             if self.retained.is_none_or(|at| at.elapsed() >= RETENTION) {
                 self.retained = Some(Instant::now());
                 self.retire();
@@ -214,6 +268,13 @@ impl Keeper {
         }
     }
 
+    fn commit_when_due(&mut self) {
+        let due = self.pace.poll_timeout();
+        if due.is_some_and(|due| due <= Instant::now()) {
+            self.commit();
+        }
+    }
+
     fn append(&mut self, entry: Vec<u8>) {
         if entry.len() > ENTRY {
             let digest = Occasion::large(&entry);
@@ -221,7 +282,7 @@ impl Keeper {
         }
         match self.log.append(entry) {
             Ok(_) => {
-                self.oldest.get_or_insert_with(Instant::now);
+                self.pace.handle_append(Instant::now());
             }
             Err(error) => {
                 let lost = self.shared.lost.fetch_add(1, Ordering::Relaxed) + 1;
@@ -255,14 +316,16 @@ impl Keeper {
         match self.log.commit() {
             Ok(commit) => {
                 self.shared.durable.store(commit.size, Ordering::Relaxed);
-                self.oldest = None;
+                self.pace.handle_commit();
             }
             Err(error) => {
                 let failed = self.shared.failed.fetch_add(1, Ordering::Relaxed) + 1;
                 if failed.is_power_of_two() {
                     tracing::error!(failed, "events are not durable yet: {error}");
                 }
-                self.oldest = Some(Instant::now());
+                // Once more when the next would be due.
+                self.pace = Pace::default();
+                self.pace.handle_append(Instant::now());
             }
         }
     }
