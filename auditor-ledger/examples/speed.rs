@@ -7,7 +7,7 @@ use std::{
     env,
     error::Error,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     measured
 }
 
-fn measure(folder: &PathBuf, entries: u64) -> Result<(), Box<dyn Error>> {
+fn measure(folder: &Path, entries: u64) -> Result<(), Box<dyn Error>> {
     let log_folder = folder.join("log");
     let (mut log, _) = Log::open(&log_folder, &folder.join("keys"), "mcp-auditor/speed", 1)?;
 
