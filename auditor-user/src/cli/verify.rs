@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use auditor_ledger::{Demands, Reader, Report, Tampering, Verdict, verify};
 use clap::Args;
 use serde_json::{Value, json};
@@ -48,6 +48,11 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn execute(self) -> Result<ExitCode> {
         let log = self.log.unwrap_or_else(|| store::folder(&self.data_dir));
+        ensure!(
+            log.is_dir(),
+            "there is no log in {}; `--data-dir` or `--log` says where it is",
+            log.display()
+        );
         let mut retained = Vec::new();
         for path in &self.checkpoint {
             let what = || format!("cannot read the checkpoint {}", path.display());

@@ -19,6 +19,13 @@ use crate::{
 
 /// Every event is an entry, byte for byte; its proof convinces; what is changed is called by its kind.
 pub(super) fn kept(setup: &Setup) -> Result<()> {
+    // Where there is no log, none was tampered with.
+    let nowhere = setup.output(&["verify", "--data-dir", "/nonexistent"])?;
+    let said = String::from_utf8_lossy(&nowhere.stderr).into_owned();
+    ensure!(
+        nowhere.status.code() == Some(1) && said.contains("there is no log"),
+        "{said}"
+    );
     let mut daemon = setup.daemon(&[])?;
     let mut pids = Vec::new();
     for _ in 0..20 {
