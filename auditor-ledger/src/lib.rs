@@ -1,7 +1,7 @@
 //! The tamper-evident log of one node: every audit event is a leaf of a transparency log, kept in files.
 //!
 //! C2SP tlog-tiles in `log/`, checkpoints as signed notes, an Ed25519 key per start whose predecessor signs it.
-//! [`Log`] appends, [`Reader`] reads and proves, [`verify()`] says whether all is as it was written, [`Proof`] convinces
+//! [`Log`] appends, [`Follower`] reads beside it, [`Reader`] reads and proves, [`verify()`] says whether all is as it was written, [`Proof`] convinces
 //! somebody who has nothing but a verifier key. No clock and no network. Bounds: [`ENTRY`] bytes of an entry, [`PENDING`]
 //! bytes that wait for a commit, [`SIZE`] entries.
 
@@ -10,6 +10,7 @@ mod chain;
 mod edge;
 mod error;
 mod files;
+mod follow;
 mod journal;
 mod keys;
 mod log;
@@ -23,6 +24,7 @@ pub mod witness;
 pub use bundle::{BUNDLE, ENTRY};
 pub use chain::{Chain, Link};
 pub use error::{Error, Invalid};
+pub use follow::{Follower, Tail};
 pub use log::{Commit, Log, Opened, PENDING};
 pub use pace::Pace;
 pub use proof::{Proof, Shown};

@@ -23,6 +23,7 @@ use crate::{
     edge::{self, Nodes, root_at},
     error::{Error, Invalid},
     files::{self, Lasting, io},
+    follow::Tail,
     journal::{self, Journal},
     keys::Key,
     reader::stored_tile,
@@ -50,6 +51,8 @@ pub struct Log {
     pending_bytes: usize,
     /// The newest checkpoint.
     last: Option<Commit>,
+    /// The first entry that is kept.
+    first: u64,
 }
 
 /// What was found when a log was opened.
@@ -139,6 +142,7 @@ impl Log {
             pending: Vec::new(),
             pending_bytes: 0,
             last: None,
+            first: 0,
         };
         let opened = Opened {
             is_new,
@@ -166,6 +170,21 @@ impl Log {
     /// The keys of the log, the oldest first.
     pub fn chain(&self) -> &Chain {
         &self.chain
+    }
+
+    /// The end of the log as the last commit left it.
+    pub fn tail(&self) -> Tail {
+        let last = self.last.clone().unwrap_or(Commit {
+            size: 0,
+            checkpoint: String::new(),
+        });
+        let full = self.tree.edge.size() / BUNDLE * BUNDLE;
+        Tail {
+            size: last.size,
+            first: self.first,
+            checkpoint: last.checkpoint,
+            rest: (full, self.tree.bundle.clone()),
+        }
     }
 
     /// Adds an entry, to be made durable by the next commit; gives its index.
@@ -279,6 +298,7 @@ impl Log {
         let first = first.max(old);
         // Said first: a bundle that is missing without it is a deletion.
         let note = self.keep_from(first, now_ms)?;
+        self.first = first;
         for number in old / BUNDLE..first / BUNDLE {
             let path = self.folder.join(files::bundle(number, BUNDLE as usize));
             match files::step().and_then(|()| fs::remove_file(&path)) {
@@ -308,9 +328,10 @@ impl Log {
     }
 
     /// Signs with this start's key what retention said before: who trusts only a later key can follow it, too.
-    fn sign_retention(&self) -> Result<(), Error> {
+    fn sign_retention(&mut self) -> Result<(), Error> {
         if let Some((first, time_ms)) = self.retention()? {
             self.keep_from(first, time_ms)?;
+            self.first = first;
         }
         Ok(())
     }

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-/// Longest that an entry waits for a commit.
-const WAIT: Duration = Duration::from_secs(1);
+/// Longest that an entry waits for a commit: sinks get it after that.
+const WAIT: Duration = Duration::from_millis(200);
 /// Entries that make a commit due at once; more may go into it.
 const ENTRIES: usize = 256;
 
-/// The pace of commits: one is due 1 s after the oldest entry that waits, or with the 256th.
+/// The pace of commits: one is due 0.2 s after the oldest entry that waits, or with the 256th.
 #[derive(Clone, Debug, Default)]
 pub struct Pace {
     oldest: Option<Instant>,

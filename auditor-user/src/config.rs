@@ -67,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) detection: Detection,
     /// How long the log of events is kept.
     pub(crate) ledger: Ledger,
+    /// Where events are delivered.
+    pub(crate) sinks: Vec<auditor_delivery::Settings>,
 }
 
 /// Folders and sockets of container runtimes.
@@ -152,6 +154,7 @@ impl Default for Config {
             policy: Policy::default(),
             detection: Detection::default(),
             ledger: Ledger::default(),
+            sinks: Vec::new(),
         }
     }
 }
@@ -196,6 +199,7 @@ impl Config {
         config.identity.check()?;
         config.kubernetes.check()?;
         config.environment.check()?;
+        auditor_delivery::Settings::check_all(&config.sinks)?;
         Ok(config)
     }
 }
@@ -218,6 +222,7 @@ mod tests {
         assert!(all.metrics.is_some());
         assert!(!all.mcp.server_names.is_empty() && !all.mcp.server_ports.is_empty());
         assert_eq!(all.identity.issuers.len(), 3);
+        assert_eq!(all.sinks.len(), 8);
         assert!(all.identity.spire.is_some() && !all.identity.gateway_images.is_empty());
         assert_eq!(
             all.kubernetes.credentials(),

@@ -185,7 +185,12 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     daemon.take_up_learned();
     if let Some(directory) = &options.data_dir {
         let device = host::device();
-        daemon.store = Some(Store::start(directory, &options.config.ledger, &device)?);
+        daemon.store = Some(Store::start(
+            directory,
+            &options.config.ledger,
+            options.config.sinks.clone(),
+            &device,
+        )?);
         daemon.note_configuration(&options.file.text);
     }
     daemon.enrolment = Some(enrolment);
@@ -527,6 +532,11 @@ impl Daemon {
             }
         }
         Contents::reload(&config, &mut self.pipeline);
+        if let Some(store) = &self.store
+            && let Err(error) = store.reload(config.sinks.clone())
+        {
+            tracing::error!("sinks cannot be read again, those before go on: {error:#}");
+        }
         self.note_configuration(&text);
         if let Some(identities) = &mut self.identities {
             identities.reload(&config, text, &mut self.pipeline);

@@ -2,6 +2,8 @@
 //!
 //! Speaks just enough HTTP for a scraper: one request a connection, any path, bounded in size and time.
 
+mod sinks;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::AtomicU64},
@@ -19,6 +21,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
+
+use self::sinks::Sinks;
 
 /// Bytes of a request that are read.
 const REQUEST: usize = 8_192;
@@ -82,6 +86,8 @@ pub(crate) struct Metrics {
     pub(crate) learned: Gauge<i64>,
     /// Bytes held by unfinished messages.
     pub(crate) buffered_bytes: Gauge<i64>,
+    /// What sinks got.
+    pub(crate) sinks: Sinks,
 }
 
 impl Metrics {
@@ -214,6 +220,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
+        metrics.sinks.register(&mut registry);
         (metrics, registry)
     }
 }

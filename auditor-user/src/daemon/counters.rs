@@ -44,6 +44,9 @@ impl Daemon {
             metrics::raise(&counters.unkept_events, kept.lost);
             metrics::raise(&counters.failed_commits, kept.failed);
             counters.log_entries.set(kept.durable as i64);
+            for (sink, counts) in store.delivered() {
+                counters.sinks.count(&sink, counts);
+            }
         }
         let detection = self.pipeline.detection_counts();
         metrics::raise(&counters.dropped_findings, detection.dropped);

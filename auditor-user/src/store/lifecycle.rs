@@ -1,6 +1,7 @@
 //! What happens to the auditor itself, as OCSF `application_lifecycle` (class 6002) of the log.
 
 use auditor_core::audit::Device;
+use auditor_delivery::Fact;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -47,6 +48,8 @@ pub(crate) enum Occasion {
         /// By how much, in nanoseconds; negative where it went back.
         step_ns: i64,
     },
+    /// A sink does not get events.
+    Delivery(Fact),
     /// Old entries were removed.
     Retention {
         /// The first that is kept.
@@ -145,6 +148,7 @@ fn described(occasion: &Occasion) -> (u64, &'static str, u64, Value) {
         Occasion::Clock { step_ns } => {
             (99, "Clock", 2, json!({"what": "clock", "step_ns": step_ns}))
         }
+        Occasion::Delivery(fact) => (99, "Delivery", 4, json!(fact)),
         Occasion::Retention { first } => (
             99,
             "Retention",
@@ -181,5 +185,14 @@ mod tests {
         let second = read(lifecycle.entry(&Occasion::Loss { events: 5 }, 2));
         assert_eq!(second["metadata"]["uid"], "0a1b2c3d-l1");
         assert_eq!(second["unmapped"]["mcp"]["lifecycle"]["events"], 5);
+        let shed = Fact::Shed {
+            sink: "siem".to_owned(),
+            first: 3,
+            end: 9,
+            why: auditor_delivery::Why::Backlog,
+        };
+        let third = read(lifecycle.entry(&Occasion::Delivery(shed), 3));
+        let said = json!({"what": "shed", "sink": "siem", "first": 3, "end": 9, "why": "backlog"});
+        assert_eq!(third["unmapped"]["mcp"]["lifecycle"], said);
     }
 }

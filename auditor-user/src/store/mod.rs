@@ -1,4 +1,5 @@
 //! Keeps every event in the tamper-evident log of this node, on a thread of its own: a disk that is slow delays no capture.
+//! What is durable there is delivered to sinks.
 //!
 //! Bounds: [`QUEUE`] bytes wait for the thread; beyond that capture waits, [`PATIENCE`] at most. What finds no room then is
 //! counted, and said by an entry once there is room.
@@ -10,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -18,7 +19,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use auditor_core::audit::Device;
-use auditor_ledger::{ENTRY, Log, Pace};
+use auditor_delivery::{Delivery, Origin, Settings, Source, Tell};
+use auditor_ledger::{ENTRY, Log, Pace, Tail};
+use tokio::sync::watch;
 
 pub(crate) use self::lifecycle::Occasion;
 use self::{lifecycle::Lifecycle, retention::Retention};
@@ -36,6 +39,7 @@ const RETENTION: Duration = Duration::from_secs(3_600);
 /// The log of this node.
 pub(crate) struct Store {
     shared: Arc<Shared>,
+    delivery: Delivery,
     thread: thread::JoinHandle<()>,
 }
 
@@ -53,6 +57,8 @@ struct Shared {
     durable: AtomicU64,
     /// Commits that failed.
     failed: AtomicU64,
+    /// The thread takes nothing any more.
+    is_stopped: AtomicBool,
 }
 
 /// What waits for the thread: one piece of memory that is filled anew, for pieces that one thread takes and another gives
@@ -90,12 +96,18 @@ pub(crate) fn folder(data_dir: &Path) -> PathBuf {
 }
 
 impl Store {
-    /// Opens the log below a data directory and says in it that the auditor starts.
+    /// Opens the log below a data directory, says in it that the auditor starts, and delivers from it.
     ///
     /// # Errors
-    /// When the log cannot be written, or is not as it was written.
-    pub(crate) fn start(data_dir: &Path, config: &Ledger, device: &Device) -> Result<Self> {
-        let origin = format!("mcp-auditor/{}", node(device));
+    /// When the log cannot be written, or is not as it was written, or sinks cannot be started.
+    pub(crate) fn start(
+        data_dir: &Path,
+        config: &Ledger,
+        sinks: Vec<Settings>,
+        device: &Device,
+    ) -> Result<Self> {
+        let node = node(device);
+        let origin = format!("mcp-auditor/{node}");
         let now = now_ms();
         let (log, opened) = Log::open(&folder(data_dir), &data_dir.join("keys"), &origin, now)
             .context("the log of events cannot be opened")?;
@@ -108,10 +120,25 @@ impl Store {
             tracing::info!(entries = opened.size, "the log goes on");
         }
         let shared = Arc::new(Shared::default());
+        let (tail, followed) = watch::channel(Arc::new(log.tail()));
+        let first = log.chain().links().first();
+        let source = Source {
+            log: folder(data_dir),
+            key: first.map(|link| link.key.clone()).unwrap_or_default(),
+            tail: followed,
+        };
+        let from = Origin {
+            hostname: device.hostname.clone(),
+            node,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let delivery = Delivery::start(&data_dir.join("spool"), source, sinks, from, tell(&shared))
+            .context("events cannot be delivered")?;
         let mut keeper = Keeper {
             lifecycle: Lifecycle::new(device, &opened.link.key),
             retention: Retention::new(data_dir, config),
             log,
+            tail,
             shared: Arc::clone(&shared),
             told_lost: 0,
             pace: Pace::default(),
@@ -127,7 +154,11 @@ impl Store {
         let thread = thread
             .spawn(move || keeper.run())
             .context("cannot start the thread that keeps events")?;
-        Ok(Self { shared, thread })
+        Ok(Self {
+            shared,
+            delivery,
+            thread,
+        })
     }
 
     /// Hands over an event.
@@ -157,12 +188,26 @@ impl Store {
         self.shared.counts()
     }
 
-    /// Says that the auditor stops, and waits until all is durable.
+    /// What was counted of each sink, by its name.
+    pub(crate) fn delivered(&self) -> Vec<(String, auditor_delivery::Counts)> {
+        self.delivery.counts()
+    }
+
+    /// Has other sinks run.
+    ///
+    /// # Errors
+    /// When their settings cannot be meant: those before go on.
+    pub(crate) fn reload(&self, sinks: Vec<Settings>) -> Result<()> {
+        Ok(self.delivery.reload(sinks)?)
+    }
+
+    /// Says that the auditor stops, waits until all is durable, and some seconds until it is delivered.
     pub(crate) fn stop(self) -> Counts {
         self.shared.fill(|queue| queue.items.push(Item::Stop));
         if self.thread.join().is_err() {
             tracing::error!("the thread that keeps events ended by itself");
         }
+        self.delivery.stop();
         self.shared.counts()
     }
 }
@@ -223,6 +268,8 @@ impl Shared {
 /// The thread's side.
 struct Keeper {
     log: Log,
+    /// The log's end, for those who follow it.
+    tail: watch::Sender<Arc<Tail>>,
     lifecycle: Lifecycle,
     retention: Retention,
     shared: Arc<Shared>,
@@ -261,6 +308,8 @@ impl Keeper {
                 self.retire();
             }
         }
+        // What is said from here on is not in the log of this run.
+        self.shared.is_stopped.store(true, Ordering::Relaxed);
         self.note(&Occasion::Stop);
         self.commit();
         if let Err(error) = self.log.close() {
@@ -317,6 +366,7 @@ impl Keeper {
             Ok(commit) => {
                 self.shared.durable.store(commit.size, Ordering::Relaxed);
                 self.pace.handle_commit();
+                self.tail.send_replace(Arc::new(self.log.tail()));
             }
             Err(error) => {
                 let failed = self.shared.failed.fetch_add(1, Ordering::Relaxed) + 1;
@@ -337,6 +387,19 @@ impl Keeper {
             Err(error) => tracing::warn!("old entries cannot be removed: {error}"),
         }
     }
+}
+
+/// Has the log say what sinks do not get.
+fn tell(shared: &Arc<Shared>) -> Tell {
+    let shared = Arc::clone(shared);
+    Arc::new(move |fact| {
+        if shared.is_stopped.load(Ordering::Relaxed) {
+            return false;
+        }
+        let occasion = Occasion::Delivery(fact.clone());
+        shared.fill(|queue| queue.items.push(Item::Occasion(occasion)));
+        true
+    })
 }
 
 /// What the log of a host is called.
