@@ -21,6 +21,14 @@ pub struct Counts {
     pub is_up: bool,
 }
 
+/// What was counted of witnesses.
+#[derive(Debug, Default)]
+pub(crate) struct Witnessed {
+    /// Entries of the checkpoint that they signed last.
+    pub(crate) entries: AtomicU64,
+    pub(crate) failures: AtomicU64,
+}
+
 /// The same, shared.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {

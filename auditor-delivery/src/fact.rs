@@ -31,6 +31,13 @@ pub enum Fact {
         /// What the receiver said.
         why: String,
     },
+    /// A witness saw another log under this one's key.
+    Disputed {
+        /// The witness's name.
+        witness: String,
+        /// The size that it saw.
+        size: u64,
+    },
 }
 
 /// Why entries were left out.

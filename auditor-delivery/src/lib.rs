@@ -19,12 +19,13 @@ mod sink;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod witnesses;
 
 use std::{
     fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     thread,
 };
 
@@ -36,17 +37,19 @@ use tokio::{
 
 use self::{
     backlog::Backlog,
-    counters::Counters,
+    counters::{Counters, Witnessed},
     cursor::Cursor,
     runner::{Runner, now_ms},
     settings::Begin,
     sink::AnySink,
+    witnesses::Rounds,
 };
 pub use self::{
     counters::Counts,
     fact::{Fact, Why},
     settings::{Invalid, Settings},
     tls::Tls,
+    witnesses::Witnesses,
 };
 
 /// Has the log say a fact; tells whether it took it.
@@ -67,6 +70,8 @@ pub struct Origin {
 pub struct Source {
     /// The log's folder.
     pub log: PathBuf,
+    /// The folder of its private keys.
+    pub keys: PathBuf,
     /// The verifier key of its first start: another log is another key.
     pub key: String,
     /// Its end, whenever it moves.
@@ -94,11 +99,13 @@ pub struct Delivery {
     orders: mpsc::UnboundedSender<Vec<Settings>>,
     stop: watch::Sender<bool>,
     counters: AllCounters,
+    witnessed: Arc<Witnessed>,
     thread: thread::JoinHandle<()>,
 }
 
 impl Delivery {
-    /// Starts sinks on a thread of their own; `spool` is the folder where each keeps how far it got.
+    /// Starts sinks, and who asks witnesses, on a thread of their own; `spool` is the folder where each sink keeps how far it
+    /// got.
     ///
     /// # Errors
     /// When settings cannot be meant, or the folder or the thread cannot be had.
@@ -106,10 +113,12 @@ impl Delivery {
         spool: &Path,
         source: Source,
         sinks: Vec<Settings>,
+        witnesses: Option<Witnesses>,
         origin: Origin,
         tell: Tell,
     ) -> Result<Self, Error> {
         Settings::check_all(&sinks)?;
+        witnesses.as_ref().map_or(Ok(()), Witnesses::check)?;
         let unusable = |source| Error::Io {
             path: spool.to_owned(),
             source,
@@ -124,6 +133,15 @@ impl Delivery {
         let (stop, stopped) = watch::channel(false);
         let (orders, mut ordered) = mpsc::unbounded_channel();
         let counters = AllCounters::default();
+        let witnessed = Arc::default();
+        let rounds = witnesses.map(|settings| Rounds {
+            settings,
+            log: source.log.clone(),
+            keys: source.keys.clone(),
+            tail: source.tail.clone(),
+            counters: Arc::clone(&witnessed),
+            tell: Arc::clone(&tell),
+        });
         let mut crew = Crew {
             spool: spool.to_owned(),
             source,
@@ -137,6 +155,8 @@ impl Delivery {
             .spawn(move || {
                 let work = async move {
                     crew.employ(sinks).await;
+                    let asking =
+                        rounds.map(|rounds| tokio::task::spawn_local(rounds.run(stopped.clone())));
                     let mut stopped = stopped;
                     loop {
                         tokio::select! {
@@ -148,6 +168,9 @@ impl Delivery {
                         }
                     }
                     crew.employ(Vec::new()).await;
+                    if let Some(asking) = asking {
+                        let _ = asking.await;
+                    }
                 };
                 runtime.block_on(LocalSet::new().run_until(work));
                 // A write that hangs is not waited for.
@@ -158,6 +181,7 @@ impl Delivery {
             orders,
             stop,
             counters,
+            witnessed,
             thread,
         })
     }
@@ -181,6 +205,12 @@ impl Delivery {
         counted
             .map(|(name, counters)| (name.clone(), counters.counts(now)))
             .collect()
+    }
+
+    /// Entries of the checkpoint that witnesses signed last, and questions that they did not answer with a signature.
+    pub fn witnessed(&self) -> (u64, u64) {
+        let Witnessed { entries, failures } = &*self.witnessed;
+        (entries.load(Relaxed), failures.load(Relaxed))
     }
 
     /// Sends what can be sent within some seconds, and ends. The log must have been closed before.

@@ -264,7 +264,7 @@ fn shed(words: &str) -> (u64, u64) {
         let facts = bench.facts.lock().unwrap().clone();
         let mut shed = facts.iter().map(|fact| match fact {
             Fact::Shed { first, end, .. } => (*first, *end),
-            Fact::Refused { .. } => panic!("{fact:?}"),
+            _ => panic!("{fact:?}"),
         });
         let mut all = shed.next().unwrap();
         for (first, end) in shed {

@@ -3,6 +3,8 @@
 //! The bodies of C2SP tlog-witness and the signatures of C2SP tlog-cosignature; the requests are made elsewhere. A
 //! witness on another host is what shows that a log was cut or put back together with everything around it.
 
+mod log_key;
+
 use std::path::Path;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -15,6 +17,8 @@ use crate::{
     error::{Error, Invalid},
     files::{self, Lasting},
 };
+
+pub use self::log_key::LogKey;
 
 /// The newest checkpoint that witnesses signed.
 pub(crate) const FILE: &str = "cosigned";
@@ -144,6 +148,11 @@ pub fn add(checkpoint: &str, lines: &str, witness: &Witness) -> Result<String, I
         Some(true) => Ok(note),
         Some(false) | None => Err(Invalid::Untrusted("answer of a witness")),
     }
+}
+
+/// The lines of a note with its signatures.
+fn lines_of(note: &str) -> &str {
+    note.rsplit_once("\n\n").map_or("", |(_, lines)| lines)
 }
 
 /// Keeps a checkpoint that witnesses signed.

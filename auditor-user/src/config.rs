@@ -200,6 +200,9 @@ impl Config {
         config.kubernetes.check()?;
         config.environment.check()?;
         auditor_delivery::Settings::check_all(&config.sinks)?;
+        if let Some(witnesses) = &config.ledger.witnessed {
+            witnesses.check()?;
+        }
         Ok(config)
     }
 }

@@ -82,6 +82,10 @@ pub(crate) struct Metrics {
     pub(crate) failed_commits: Counter,
     /// Entries of the log that are durable.
     pub(crate) log_entries: Gauge<i64>,
+    /// Entries of the checkpoint that witnesses signed last.
+    pub(crate) witnessed_entries: Gauge<i64>,
+    /// Questions that witnesses did not answer with a signature.
+    pub(crate) witness_failures: Counter,
     /// Entries of what detection learned.
     pub(crate) learned: Gauge<i64>,
     /// Bytes held by unfinished messages.
@@ -95,7 +99,7 @@ impl Metrics {
     pub(crate) fn registered() -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("mcp_auditor");
-        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 18] = [
+        let counters: [(&str, &str, &Counter<u64, AtomicU64>); 19] = [
             (
                 "kernel_refused_records",
                 "Records for which the ring had no room",
@@ -178,11 +182,16 @@ impl Metrics {
                 "Commits of the log that failed",
                 &metrics.failed_commits,
             ),
+            (
+                "witness_failures",
+                "Questions that witnesses did not answer with a signature",
+                &metrics.witness_failures,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
-        let gauges: [(&str, &str, &Gauge<i64>); 9] = [
+        let gauges: [(&str, &str, &Gauge<i64>); 10] = [
             (
                 "open_interactions",
                 "Requests that wait for their answer",
@@ -205,6 +214,11 @@ impl Metrics {
                 "log_entries",
                 "Entries of the log that are durable",
                 &metrics.log_entries,
+            ),
+            (
+                "witnessed_entries",
+                "Entries of the checkpoint that witnesses signed last",
+                &metrics.witnessed_entries,
             ),
             (
                 "learned",

@@ -12,9 +12,21 @@ pub(crate) fn differences(expected: &[Interaction], events: &[Event]) -> Vec<Str
         .map(|event| event.interaction.clone())
         .collect();
     let mut lines = subtract("missing", expected, &reported);
-    lines.extend(subtract("invented", &reported, expected));
+    let invented = subtract("invented", &reported, expected);
+    if !invented.is_empty() {
+        lines.extend(finals(events).filter_map(why_invented));
+    }
+    lines.extend(invented);
     lines.extend(stages(events));
     lines
+}
+
+/// What an event says of itself that nobody plays.
+fn why_invented(event: &Event) -> Option<String> {
+    let at = |pointer: &str| event.json.pointer(pointer).filter(|value| !value.is_null());
+    let gap = at("/unmapped/mcp/gap").or_else(|| at("/unmapped/mcp/tls"));
+    let told = gap.or_else(|| at("/finding_info/analytic"))?;
+    Some(format!("an event says {told}"))
 }
 
 /// How many of `expected` have not been reported yet.

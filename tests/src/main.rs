@@ -31,6 +31,7 @@ mod policy;
 mod postgres;
 mod process;
 mod programs;
+mod receivers;
 mod runc;
 mod scenarios;
 mod session;

@@ -164,7 +164,7 @@ impl Site {
 }
 
 /// Makes the certificate of a client, signed by the authority in `by`.
-fn client(folder: &Path, name: &str, by: &Path) -> Result<()> {
+pub(crate) fn client(folder: &Path, name: &str, by: &Path) -> Result<()> {
     let extensions = format!(
         "subjectAltName = URI:{ID}, DNS:agent.example.org\nbasicConstraints = critical, CA:FALSE\n\
          keyUsage = critical, digitalSignature\nextendedKeyUsage = clientAuth\n"

@@ -221,6 +221,31 @@ pub(crate) fn ledger() -> Result<PathBuf> {
     Ok(installed("AUDITOR_E2E_LEDGER")?.join("ledger"))
 }
 
+/// The interpreter that has receivers of events.
+pub(crate) fn receivers() -> Result<PathBuf> {
+    installed("AUDITOR_E2E_RECEIVERS")
+}
+
+/// The folder with rsyslog and syslog-ng.
+pub(crate) fn syslog() -> Result<PathBuf> {
+    installed("AUDITOR_E2E_SYSLOG")
+}
+
+/// The folder with the libraries of Kafka's broker.
+pub(crate) fn kafka() -> Result<PathBuf> {
+    installed("AUDITOR_E2E_KAFKA")
+}
+
+/// The folder with OpenSearch.
+pub(crate) fn opensearch() -> Result<PathBuf> {
+    installed("AUDITOR_E2E_OPENSEARCH")
+}
+
+/// The witness of logs, in Go.
+pub(crate) fn witness() -> Result<PathBuf> {
+    Ok(installed("AUDITOR_E2E_WITNESS")?.join("witness"))
+}
+
 /// A program of SPIRE's, or the client that fetches its tokens.
 pub(crate) fn spire(name: &str) -> Result<PathBuf> {
     Ok(installed("AUDITOR_E2E_SPIRE")?.join(name))

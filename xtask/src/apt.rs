@@ -4,8 +4,12 @@
 //! and only when an installation without a refresh failed.
 
 use std::{
+    path::Path,
     process::Command,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Result, bail};
@@ -13,6 +17,8 @@ use anyhow::{Result, bail};
 use crate::command::{as_root, command, find, output, succeeds};
 
 static REFRESHED: AtomicBool = AtomicBool::new(false);
+/// apt does one thing at a time, and fails where two are asked of it.
+static ONE: Mutex<()> = Mutex::new(());
 
 /// Whether this host installs its packages with apt.
 pub(crate) fn is_here() -> bool {
@@ -48,6 +54,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
             packages.join(" ")
         );
     }
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let missing = missing(packages);
     if missing.is_empty() {
         return Ok(());
@@ -58,6 +65,31 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     }
     refresh()?;
     output(&mut installation(&missing)).map(drop)
+}
+
+/// Unpacks packages into a folder, without installing them.
+pub(crate) fn unpack(packages: &[&str], folder: &Path) -> Result<()> {
+    if !is_here() {
+        bail!("this host has no apt; {} are needed", packages.join(" "));
+    }
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let download = || {
+        let mut apt = command("apt-get", ["-qq", "download"]);
+        apt.args(packages).current_dir(folder);
+        apt
+    };
+    if !succeeds(&mut download()) {
+        refresh()?;
+        output(&mut download())?;
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            output(command("dpkg-deb", ["--extract"]).arg(&path).arg(folder))?;
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether apt knows a package, refreshing its lists if need be.

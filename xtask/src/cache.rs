@@ -7,11 +7,15 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result};
 
 use crate::workspace;
+
+/// What is being made, each by one thread.
+static MAKING: Mutex<Vec<(String, Arc<Mutex<()>>)>> = Mutex::new(Vec::new());
 
 /// The cache folder: `$XDG_CACHE_HOME/mcp-auditor`, `~/.cache/mcp-auditor`, else in `target/`.
 pub(crate) fn folder() -> PathBuf {
@@ -35,6 +39,8 @@ pub(crate) fn entry(
     inputs: &[&[u8]],
     make: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
+    let lock = lock(name);
+    let _lock = lock.lock().unwrap_or_else(PoisonError::into_inner);
     let mut hasher = DefaultHasher::new();
     inputs.hash(&mut hasher);
     let entry = folder().join(format!("{name}-{:016x}", hasher.finish()));
@@ -48,4 +54,14 @@ pub(crate) fn entry(
         fs::write(complete, "")?;
     }
     Ok(entry)
+}
+
+fn lock(name: &str) -> Arc<Mutex<()>> {
+    let mut making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, lock)) = making.iter().find(|(made, _)| made == name) {
+        return Arc::clone(lock);
+    }
+    let lock = Arc::default();
+    making.push((name.to_owned(), Arc::clone(&lock)));
+    lock
 }

@@ -23,6 +23,11 @@ pub(crate) fn ocsf() -> Result<PathBuf> {
     environment("ocsf", &workspace::root().join("tests/requirements.txt"))
 }
 
+/// The interpreter that has receivers of events, and what reads them there.
+pub(crate) fn receivers() -> Result<PathBuf> {
+    environment("receivers", &folder("python").join("receivers.txt"))
+}
+
 /// The interpreter that has pySigma and mcp-stress-test.
 pub(crate) fn detection() -> Result<PathBuf> {
     environment("detect", &folder("python").join("detect.txt"))
@@ -160,6 +165,11 @@ pub(crate) fn ledger() -> Result<PathBuf> {
     judge("ledger", "verify logs")
 }
 
+/// A folder with a witness of logs.
+pub(crate) fn witness() -> Result<PathBuf> {
+    judge("witness", "witness logs")
+}
+
 /// A folder with a program of Go's that does again what the product did.
 fn judge(name: &'static str, purpose: &str) -> Result<PathBuf> {
     let sources = folder(name);
@@ -258,24 +268,60 @@ pub(crate) fn rust() -> Result<PathBuf> {
 
 /// A folder with the Java programs and their libraries.
 pub(crate) fn java() -> Result<PathBuf> {
-    let sources = folder("java");
+    with_maven("java", &["Client.java", "Server.java"])
+}
+
+/// A folder with the libraries of Kafka's broker.
+pub(crate) fn kafka() -> Result<PathBuf> {
+    with_maven("kafka", &[])
+}
+
+/// A folder with OpenSearch, and what starts it.
+pub(crate) fn opensearch() -> Result<PathBuf> {
+    with_maven("opensearch", &["Search.java"])
+}
+
+/// A folder with `libraries` that a pom names, and `classes` that are compiled against them.
+fn with_maven(name: &'static str, programs: &[&str]) -> Result<PathBuf> {
+    let sources = folder(name);
     if apt::is_here() && (find("javac").is_none() || find("mvn").is_none()) {
         apt::install(&["default-jdk-headless", "maven"])?;
     }
-    cache::entry("java", &[&contents(&sources)?], |made| {
-        println!("building the Java programs");
+    cache::entry(name, &[&contents(&sources)?], |made| {
+        println!("fetching the Java libraries of {name}");
         let (libraries, classes) = (made.join("libraries"), made.join("classes"));
         let mut maven = command("mvn", ["-q", "-B", "dependency:copy-dependencies"]);
         maven.arg(format!("-DoutputDirectory={}", libraries.display()));
         output(maven.arg("-f").arg(sources.join("pom.xml")))?;
+        if programs.is_empty() {
+            return Ok(());
+        }
         let mut javac = command("javac", ["-nowarn", "-d"]);
         javac.arg(&classes).arg("-cp").arg(libraries.join("*"));
-        output(
-            javac
-                .arg(sources.join("Client.java"))
-                .arg(sources.join("Server.java")),
-        )
-        .map(drop)
+        javac.args(programs.iter().map(|program| sources.join(program)));
+        output(&mut javac).map(drop)
+    })
+}
+
+/// A folder with rsyslog and syslog-ng. They are unpacked only: installed, one would take the other's place, and that of
+/// what writes this host's log.
+pub(crate) fn syslog() -> Result<PathBuf> {
+    const PACKAGES: [&str; 11] = [
+        "libestr0",
+        "libfastjson4",
+        "libivykis0",
+        "libjson-c5",
+        "libnet1",
+        "libpcre3",
+        "libriemann-client0",
+        "libwrap0",
+        "rsyslog",
+        "rsyslog-openssl",
+        "syslog-ng-core",
+    ];
+    cache::entry("syslog", &[PACKAGES.concat().as_bytes()], |folder| {
+        println!("unpacking rsyslog and syslog-ng");
+        apt::unpack(&PACKAGES, folder)
     })
 }
 

@@ -10,7 +10,7 @@ mod report;
 mod unit;
 mod vm;
 
-use std::time::Instant;
+use std::{thread, time::Instant};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -57,6 +57,11 @@ pub(crate) fn test(options: Options) -> Result<bool> {
     } else {
         &options.parts[..]
     };
+    // What the end-to-end tests play with is fetched and built beside the other parts, of which few keep both processors busy.
+    let without = options.without.clone();
+    let mut installing = chosen
+        .contains(&Part::E2e)
+        .then(|| thread::spawn(move || e2e::install(&without)));
     let mut report = Report::default();
     for part in chosen {
         let started = Instant::now();
@@ -65,7 +70,7 @@ pub(crate) fn test(options: Options) -> Result<bool> {
             Part::Lint => lint::check(route, &mut report),
             Part::Unit => unit::check(route, &mut report),
             Part::Oracles => oracles::check(&mut report),
-            Part::E2e => e2e::check(&options, &mut report),
+            Part::E2e => e2e::check(&options, installing.take(), &mut report),
             Part::Fuzz => fuzz::check(&mut report),
             Part::Vm => vm::check(&mut report),
         }

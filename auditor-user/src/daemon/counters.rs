@@ -44,6 +44,9 @@ impl Daemon {
             metrics::raise(&counters.unkept_events, kept.lost);
             metrics::raise(&counters.failed_commits, kept.failed);
             counters.log_entries.set(kept.durable as i64);
+            let (witnessed, failures) = store.witnessed();
+            counters.witnessed_entries.set(witnessed as i64);
+            metrics::raise(&counters.witness_failures, failures);
             for (sink, counts) in store.delivered() {
                 counters.sinks.count(&sink, counts);
             }

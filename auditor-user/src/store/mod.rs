@@ -124,6 +124,7 @@ impl Store {
         let first = log.chain().links().first();
         let source = Source {
             log: folder(data_dir),
+            keys: data_dir.join("keys"),
             key: first.map(|link| link.key.clone()).unwrap_or_default(),
             tail: followed,
         };
@@ -132,8 +133,15 @@ impl Store {
             node,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let delivery = Delivery::start(&data_dir.join("spool"), source, sinks, from, tell(&shared))
-            .context("events cannot be delivered")?;
+        let delivery = Delivery::start(
+            &data_dir.join("spool"),
+            source,
+            sinks,
+            config.witnessed.clone(),
+            from,
+            tell(&shared),
+        )
+        .context("events cannot be delivered")?;
         let mut keeper = Keeper {
             lifecycle: Lifecycle::new(device, &opened.link.key),
             retention: Retention::new(data_dir, config),
@@ -191,6 +199,11 @@ impl Store {
     /// What was counted of each sink, by its name.
     pub(crate) fn delivered(&self) -> Vec<(String, auditor_delivery::Counts)> {
         self.delivery.counts()
+    }
+
+    /// Entries that witnesses signed, and how often they did not.
+    pub(crate) fn witnessed(&self) -> (u64, u64) {
+        self.delivery.witnessed()
     }
 
     /// Has other sinks run.

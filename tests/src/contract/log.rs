@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,8 +13,8 @@ use serde_json::Value;
 use super::Setup;
 use crate::{
     daemon::Daemon,
-    process::wait_for,
-    programs::ledger,
+    process::{Running, free_port, wait_for},
+    programs::{ledger, witness},
     speaker::{self, HELLO},
 };
 
@@ -140,6 +141,76 @@ pub(super) fn killed(setup: &Setup) -> Result<()> {
         "the gap is not said: {journal}"
     );
     Ok(())
+}
+
+/// A witness signs what goes on from what it saw; a log that was put back to what it was before is disputed.
+pub(super) fn witnessed(setup: &Setup) -> Result<()> {
+    let Ok(program) = witness() else {
+        println!("  without Go, nobody witnesses the log");
+        return Ok(());
+    };
+    let data = PathBuf::from(data(setup));
+    let port = free_port()?;
+    let mut command = Command::new(program);
+    command
+        .arg(port.to_string())
+        .arg(data.join("log/witness-key"));
+    let mut running = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let output = running.child().stdout.take().context("no output")?;
+    let mut key = String::new();
+    BufReader::new(output).read_line(&mut key)?;
+    let key = key.trim();
+    let config = setup.folder.join("config.toml");
+    let witnesses = format!("by = [{{ key = \"{key}\", url = \"http://127.0.0.1:{port}\" }}]");
+    fs::write(
+        &config,
+        format!("[ledger.witnessed]\nevery_seconds = 1\n{witnesses}\n"),
+    )?;
+    let flags = ["--config", config.to_str().context("a path")?];
+    let signed = || -> Result<u64> {
+        let report = verify(setup, &["--witness", key])?;
+        ensure!(report["verdict"] == "intact", "{report}");
+        Ok(report["cosigned"]["entries"].as_u64().unwrap_or_default())
+    };
+    let mut daemon = setup.daemon(&flags)?;
+    for _ in 0..3 {
+        speaker::say(&[HELLO, "\n"])?;
+    }
+    daemon.stop(setup.limit)?;
+    let before = signed()?;
+    ensure!(
+        before >= 5,
+        "{before} entries were signed:\n{}",
+        daemon.log()
+    );
+    let backup = setup.folder.join("backup");
+    copy(&data, &backup)?;
+    let again = || {
+        let folder = setup.folder.join("daemon");
+        Daemon::start_again(&setup.auditor, &folder, &flags, setup.limit)
+    };
+    let mut daemon = again()?;
+    speaker::say(&[HELLO, "\n"])?;
+    daemon.stop(setup.limit)?;
+    let after = signed()?;
+    ensure!(after > before, "{after} entries were signed after {before}");
+    fs::remove_dir_all(&data)?;
+    copy(&backup, &data)?;
+    let mut daemon = again()?;
+    daemon.wait_for_log("the witness saw another log", 0, setup.limit)?;
+    daemon.stop(setup.limit)?;
+    let journal = fs::read(data.join("log/journal"))?;
+    let journal = String::from_utf8_lossy(&journal).into_owned();
+    ensure!(
+        journal.contains("\"what\":\"disputed\""),
+        "the log does not say so: {journal}"
+    );
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut copy = Command::new("cp");
+    crate::certificates::run(copy.arg("--archive").arg(from).arg(to))
 }
 
 fn data(setup: &Setup) -> String {

@@ -4,6 +4,7 @@
 
 mod canary;
 mod commands;
+mod delivery;
 mod environment;
 mod log;
 mod losses;
@@ -35,7 +36,7 @@ pub(crate) struct Setup {
 
 type Test = Named<fn(&Setup) -> Result<()>>;
 
-const TESTS: [Test; 22] = [
+const TESTS: [Test; 25] = [
     ("contract_wrong_usage", commands::wrong_usage),
     ("contract_unusable_host", commands::unusable_host),
     ("contract_unknown_key", commands::unknown_key),
@@ -55,6 +56,9 @@ const TESTS: [Test; 22] = [
     ("contract_environment", environment::environment),
     ("contract_log_kept", log::kept),
     ("contract_log_killed", log::killed),
+    ("contract_log_witnessed", log::witnessed),
+    ("contract_delivered", delivery::everywhere),
+    ("contract_delivered_late", delivery::late),
     ("contract_canary_metadata", canary::metadata),
     ("contract_canary_request", canary::request),
     ("contract_canary_request_response", canary::request_response),

@@ -1,8 +1,8 @@
 //! The end-to-end tests: real MCP programs under the running daemon, as root.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, thread::JoinHandle};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::{
     Options,
@@ -16,8 +16,16 @@ use crate::{
     workspace,
 };
 
-pub(super) fn check(options: &Options, report: &mut Report) {
-    report.count("end-to-end tests", || all(options));
+/// Variables that tell where programs are.
+type Installed = Vec<(&'static str, String)>;
+
+/// `installing` is what installs the programs, where that has begun.
+pub(super) fn check(
+    options: &Options,
+    installing: Option<JoinHandle<Result<Installed>>>,
+    report: &mut Report,
+) {
+    report.count("end-to-end tests", || all(options, installing));
     report.check("OCSF validation", valid);
 }
 
@@ -39,8 +47,14 @@ fn valid() -> Result<()> {
         .args(files))
 }
 
-fn all(options: &Options) -> Result<Count> {
-    let installed = install(&options.without)?;
+fn all(options: &Options, installing: Option<JoinHandle<Result<Installed>>>) -> Result<Count> {
+    let installed = match installing {
+        Some(thread) => {
+            let ended = thread.join();
+            ended.map_err(|_| anyhow!("what installs programs panicked"))??
+        }
+        None => install(&options.without)?,
+    };
     let auditor = build::build()?;
     let tests = build_tests()?;
     let mut command = tests_command(&tests, &installed, options)?;
@@ -55,7 +69,7 @@ pub(crate) fn build_tests() -> Result<std::path::PathBuf> {
 }
 
 /// Installs the MCP programs and gives the variables that tell where they are.
-pub(crate) fn install(without: &[String]) -> Result<Vec<(&'static str, String)>> {
+pub(crate) fn install(without: &[String]) -> Result<Installed> {
     let wanted = |language: &str| !without.iter().any(|left_out| left_out == language);
     let text = |path: std::path::PathBuf| path.display().to_string();
     let mut variables = Vec::new();
@@ -70,6 +84,7 @@ pub(crate) fn install(without: &[String]) -> Result<Vec<(&'static str, String)>>
         variables.push(("AUDITOR_E2E_GO", text(programs::go()?)));
         variables.push(("AUDITOR_E2E_CEDAR", text(programs::cedar()?)));
         variables.push(("AUDITOR_E2E_LEDGER", text(programs::ledger()?)));
+        variables.push(("AUDITOR_E2E_WITNESS", text(programs::witness()?)));
     }
     if wanted("spire") {
         variables.push(("AUDITOR_E2E_SPIRE", text(programs::spire()?)));
@@ -79,9 +94,13 @@ pub(crate) fn install(without: &[String]) -> Result<Vec<(&'static str, String)>>
     }
     if wanted("java") {
         variables.push(("AUDITOR_E2E_JAVA", text(programs::java()?)));
+        variables.push(("AUDITOR_E2E_KAFKA", text(programs::kafka()?)));
+        variables.push(("AUDITOR_E2E_OPENSEARCH", text(programs::opensearch()?)));
     }
     if wanted("tools") {
         variables.push(("AUDITOR_E2E_TOOLS", text(programs::tools()?)));
+        variables.push(("AUDITOR_E2E_RECEIVERS", text(programs::receivers()?)));
+        variables.push(("AUDITOR_E2E_SYSLOG", text(programs::syslog()?)));
     }
     if wanted("engines") {
         programs::engines()?;
@@ -92,11 +111,7 @@ pub(crate) fn install(without: &[String]) -> Result<Vec<(&'static str, String)>>
     Ok(variables)
 }
 
-fn tests_command(
-    tests: &Path,
-    installed: &[(&'static str, String)],
-    options: &Options,
-) -> Result<Command> {
+fn tests_command(tests: &Path, installed: &Installed, options: &Options) -> Result<Command> {
     // Sudo drops the environment: what the tests need is told on the command line.
     let path = std::env::var("PATH").unwrap_or_default();
     let mut words = vec![format!("PATH={path}")];

@@ -3,9 +3,9 @@
 //! The targets are instrumented by the pinned stable compiler: without a sanitizer, which safe
 //! Rust has little use for, nothing of it is unstable.
 
-use std::{path::PathBuf, process::Command};
+use std::{path::PathBuf, process::Command, thread::ScopedJoinHandle};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::report::Report;
 use crate::{
@@ -23,8 +23,19 @@ pub(super) fn check(report: &mut Report) {
         Ok(targets) => targets,
         Err(error) => return report.check("fuzz", || Err(error)),
     };
-    for target in targets {
-        report.check(&format!("fuzz {target}"), || fuzz(&target));
+    // Each keeps one processor busy.
+    for pair in targets.chunks(2) {
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let runs: Vec<_> = pair
+                .iter()
+                .map(|target| scope.spawn(|| fuzz(target)))
+                .collect();
+            runs.into_iter().map(ScopedJoinHandle::join).collect()
+        });
+        for (target, result) in pair.iter().zip(results) {
+            let result = result.unwrap_or_else(|_| Err(anyhow!("it panicked")));
+            report.check(&format!("fuzz {target}"), || result);
+        }
     }
 }
 
@@ -33,7 +44,15 @@ fn prepare() -> Result<Vec<String>> {
     let version = output(&mut command("cargo-fuzz", ["--version"])).unwrap_or_default();
     if version.trim() != format!("cargo-fuzz {CARGO_FUZZ}") {
         println!("installing cargo-fuzz {CARGO_FUZZ}");
-        let install = ["install", "--quiet", "cargo-fuzz", "--locked", "--force"];
+        // Unoptimised it is built in half the time, and does nothing that takes long.
+        let install = [
+            "install",
+            "--quiet",
+            "--debug",
+            "cargo-fuzz",
+            "--locked",
+            "--force",
+        ];
         let mut cargo = command("cargo", install);
         run(cargo
             .args(["--version", CARGO_FUZZ])
