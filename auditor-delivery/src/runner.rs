@@ -83,9 +83,11 @@ impl<S: Sink> Runner<S> {
             failures: 0,
             signed: (0, None),
             saved: Instant::now(),
-            is_moved: true,
+            is_moved: false,
             refused: None,
         };
+        // Where it begins must outlive a crash in its first second.
+        self.save(&mut state);
         let mut deadline = None;
         loop {
             let tail = Arc::clone(&self.tail.borrow_and_update());

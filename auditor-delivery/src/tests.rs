@@ -216,6 +216,22 @@ fn all_arrive_in_order_whatever_the_receiver_does() {
 }
 
 #[test]
+fn where_a_sink_begins_is_kept_at_once() {
+    local(async {
+        let mut bench = Bench::new();
+        bench.append(3);
+        let runner = bench.runner(Fake::default(), "");
+        let path = runner.path.clone();
+        let (_stop, stopped) = watch::channel(false);
+        let task = tokio::task::spawn_local(runner.run(stopped));
+        until(|| path.exists()).await;
+        // As a kill would.
+        task.abort();
+        assert!(cursor::read(&path).unwrap().is_some());
+    });
+}
+
+#[test]
 fn one_that_is_refused_holds_up_no_other() {
     local(async {
         let mut bench = Bench::new();

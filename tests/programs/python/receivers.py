@@ -168,6 +168,8 @@ def kafka(broker, authority, password, name):
     from confluent_kafka import Consumer, KafkaError
 
     settings = {"group.id": "reader", "auto.offset.reset": "earliest", "enable.partition.eof": True}
+    # All of it each time.
+    settings["enable.auto.commit"] = False
     consumer = Consumer(client(broker, authority, password) | settings)
     partitions = len(consumer.list_topics(name, 30).topics[name].partitions)
     consumer.subscribe([name])
@@ -218,6 +220,8 @@ def lake(endpoint, authority, name):
             target = Path(folder) / "/".join(parts[1:5]) / f"{number}.parquet"
             target.parent.mkdir(parents=True, exist_ok=True)
             s3.download_file(name, one["Key"], str(target))
+        if not any(Path(folder).iterdir()):
+            return
         rows = duckdb.sql(
             f"""SELECT log_index, raw_data, metadata.uid, class_uid, time, unmapped.mcp.method, unmapped.mcp.client.pid,
                    eventDay, strftime(make_timestamp(time * 1000), '%Y%m%d')

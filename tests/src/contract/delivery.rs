@@ -1,11 +1,11 @@
 //! Events in receivers that nobody here wrote: all of them, as they are in the log, in order, whatever is killed meanwhile.
 
-use std::{fs, path::PathBuf};
+use std::{collections::HashSet, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::Setup;
+use super::{Setup, log};
 use crate::{
     daemon::Daemon,
     process::{free_port, wait_for},
@@ -31,28 +31,31 @@ pub(super) fn everywhere(setup: &Setup) -> Result<()> {
     let config = configure(setup, &World::configuration(&receivers))?;
     let flags = ["--config", config.to_str().context("a path")?];
     let mut daemon = setup.daemon(&flags)?;
-    say(20)?;
+    let mut pids = say(20)?;
     if let Some(one) = find(&mut receivers, "rsyslog") {
         one.kill();
     }
-    say(20)?;
-    let file = find(&mut receivers, "file").context("no file")?;
-    arrived(setup, file)?;
+    pids.extend(say(20)?);
+    // What is not durable when it is killed is in no log.
+    heard(setup, &receivers, &pids)?;
     daemon.stop_by("KILL", setup.limit)?;
     let folder = setup.folder.join("daemon");
     let mut daemon = Daemon::start_again(&setup.auditor, &folder, &flags, setup.limit)?;
-    say(20)?;
+    pids.extend(say(20)?);
     if let Some(one) = find(&mut receivers, "rsyslog") {
         one.spawn()?;
         one.wait(setup.limit)?;
     }
-    say(5)?;
+    pids.extend(say(5)?);
+    heard(setup, &receivers, &pids)?;
+    let least = in_file(&receivers)?.len();
     for one in &receivers {
-        arrived(setup, one).with_context(|| daemon.log())?;
+        arrived(setup, one, &receivers).with_context(|| daemon.log())?;
     }
     daemon.stop(setup.limit)?;
+    let expected = logged(setup)?;
     for one in &receivers {
-        compare(setup, one)?;
+        compare(one, &expected, least)?;
     }
     evidence(setup, &receivers)
 }
@@ -93,8 +96,10 @@ pub(super) fn late(setup: &Setup) -> Result<()> {
         one.spawn()?;
         one.wait(setup.limit)?;
     }
+    heard(setup, &receivers, &[pid])?;
+    let least = in_file(&receivers)?.len();
     for one in &receivers {
-        arrived(setup, one).with_context(|| daemon.log())?;
+        arrived(setup, one, &receivers).with_context(|| daemon.log())?;
     }
     let other = setup.folder.join("other.jsonl");
     let from_the_start = format!(
@@ -112,8 +117,9 @@ pub(super) fn late(setup: &Setup) -> Result<()> {
     fs::write(&config, "[[sinks]]\nname = \"other\"\n")?;
     daemon.reload("exactly one of the tables", setup.limit)?;
     daemon.stop(setup.limit)?;
+    let expected = logged(setup)?;
     for one in &receivers {
-        compare(setup, one)?;
+        compare(one, &expected, least)?;
     }
     Ok(())
 }
@@ -124,24 +130,19 @@ fn configure(setup: &Setup, sinks: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn say(times: usize) -> Result<()> {
-    for _ in 0..times {
-        speaker::say(&[HELLO, "\n"])?;
-    }
-    Ok(())
+fn say(times: usize) -> Result<Vec<u32>> {
+    (0..times).map(|_| speaker::say(&[HELLO, "\n"])).collect()
 }
 
 fn find<'a>(receivers: &'a mut [Receiver], name: &str) -> Option<&'a mut Receiver> {
     receivers.iter_mut().find(|one| one.name == name)
 }
 
-/// What the daemon wrote of interactions so far, in its order.
-fn written(setup: &Setup) -> Result<Vec<Value>> {
-    let text = fs::read_to_string(setup.folder.join("daemon/events.jsonl"))?;
-    let whole = text
-        .split_inclusive('\n')
-        .filter(|line| line.ends_with('\n'));
-    whole.map(|line| Ok(serde_json::from_str(line)?)).collect()
+/// What the log has of interactions, and findings.
+fn logged(setup: &Setup) -> Result<Vec<Value>> {
+    let events = parsed(&log::all(setup)?)?;
+    let of_others = |event: &Value| event["class_uid"] != 6002;
+    Ok(events.into_iter().filter(of_others).collect())
 }
 
 /// What an event is known by.
@@ -150,40 +151,60 @@ fn key(event: &Value) -> String {
     format!("{} {stage}", event["metadata"]["uid"])
 }
 
-/// Waits until a receiver has all that was written when this was called.
-fn arrived(setup: &Setup, receiver: &Receiver) -> Result<()> {
-    let wanted: Vec<String> = written(setup)?.iter().map(key).collect();
-    let mut last = (0, String::new());
+fn parsed(lines: &[String]) -> Result<Vec<Value>> {
+    lines
+        .iter()
+        .map(|line| Ok(serde_json::from_str(line)?))
+        .collect()
+}
+
+/// What is in the file among receivers: all that is durable, soon.
+fn in_file(receivers: &[Receiver]) -> Result<Vec<Value>> {
+    let file = receivers.iter().find(|one| one.name == "file");
+    parsed(&file.context("no file")?.got()?.0)
+}
+
+/// Waits until events of these clients are in the file.
+fn heard(setup: &Setup, receivers: &[Receiver], pids: &[u32]) -> Result<()> {
+    wait_for("what was said, in the file", setup.limit, || {
+        let events = in_file(receivers)?;
+        let is_there = |pid: &u32| {
+            let client = |event: &Value| event["unmapped"]["mcp"]["client"]["pid"].as_u64();
+            let finals = events
+                .iter()
+                .filter(|event| event["unmapped"]["mcp"]["stage"] == "final");
+            finals.filter_map(client).any(|one| one == u64::from(*pid))
+        };
+        Ok(pids.iter().all(is_there).then_some(()))
+    })
+}
+
+/// Waits until a receiver has all that is in the file.
+fn arrived(setup: &Setup, receiver: &Receiver, receivers: &[Receiver]) -> Result<()> {
+    let wanted: Vec<String> = in_file(receivers)?.iter().map(key).collect();
+    let mut missing = Vec::new();
     let come = wait_for(
         &format!("all events in {}", receiver.name),
         setup.limit * 2,
         || {
-            let (events, _) = receiver.got()?;
-            let got: Vec<Value> = events
-                .iter()
-                .map(|event| serde_json::from_str(event))
-                .collect::<Result<_, _>>()?;
-            let got: std::collections::HashSet<String> = got.iter().map(key).collect();
-            let missing = wanted.iter().filter(|key| !got.contains(*key));
-            last = (
-                missing.clone().count(),
-                format!("{:?}", missing.clone().next()),
-            );
-            Ok((last.0 == 0).then_some(()))
+            let got: HashSet<String> = parsed(&receiver.got()?.0)?.iter().map(key).collect();
+            missing = wanted.iter().filter(|key| !got.contains(*key)).collect();
+            Ok(missing.is_empty().then_some(()))
         },
     );
-    come.with_context(|| format!("{} of {} are missing: {}", last.0, wanted.len(), last.1))
+    come.with_context(|| format!("of {} are missing: {missing:?}", wanted.len()))
 }
 
-/// Holds what a receiver has, each event once, against what was written.
-fn compare(setup: &Setup, receiver: &Receiver) -> Result<()> {
+/// Holds what a receiver has, each event once, against what is in the log, of which it has at least so many.
+fn compare(receiver: &Receiver, expected: &[Value], least: usize) -> Result<()> {
     let (events, lifecycle) = receiver.got()?;
-    let expected = written(setup)?;
-    let got: Vec<Value> = events
-        .iter()
-        .map(|event| serde_json::from_str(event))
-        .collect::<Result<_, _>>()?;
+    let got = parsed(&events)?;
     let name = receiver.name;
+    ensure!(
+        got.len() >= least,
+        "{name} has {} of {least} events",
+        got.len()
+    );
     let (keys, wanted): (Vec<_>, Vec<_>) = (
         got.iter().map(key).collect(),
         expected.iter().map(key).collect(),
@@ -194,7 +215,7 @@ fn compare(setup: &Setup, receiver: &Receiver) -> Result<()> {
         keys.sort();
         keys
     };
-    // What came with the stop may have come too late for some: they get it after the next start.
+    // What comes with the stop may come too late for some, which get it after the next start.
     let wanted = wanted.get(..keys.len()).unwrap_or(&wanted).to_vec();
     if is_sorted {
         ensure!(sorted(keys) == sorted(wanted), "{name} has others");
