@@ -227,3 +227,64 @@ fn a_full_disk_is_told_and_nothing_is_lost_or_doubled() {
     assert!(mount(&["umount", "-l"]).unwrap().success());
     result.unwrap();
 }
+
+/// A disk that became read-only is told, and changes nothing.
+#[test]
+fn a_read_only_disk_is_told_and_nothing_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mount = |words: &[&str]| {
+        let mut command = Command::new(words[0]);
+        let status = command.args(&words[1..]).arg(folder.path()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !mount(&["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs"]) {
+        println!("not root: no disk to mount");
+        return;
+    }
+    let result = std::panic::catch_unwind(|| {
+        let mut log = open(folder.path());
+        add(&mut log, 0..300);
+        log.commit().unwrap();
+        drop(log);
+        assert!(mount(&["mount", "-o", "remount,ro"]));
+        let (log, keys) = (folder.path().join("log"), folder.path().join("keys"));
+        let Err(error) = Log::open(&log, &keys, "x", 1) else {
+            panic!("it opens");
+        };
+        let told = error.to_string();
+        assert!(told.contains("cannot") && told.contains(&*folder.path().to_string_lossy()), "{told}");
+        // Reading goes on.
+        check(folder.path(), 300);
+        assert_eq!(Reader::open(&log).unwrap().entry(299).unwrap(), entry(299));
+        assert!(mount(&["mount", "-o", "remount,rw"]));
+        let mut log = open(folder.path());
+        add(&mut log, 300..310);
+        log.commit().unwrap();
+        drop(log);
+        check(folder.path(), 310);
+    });
+    assert!(mount(&["umount", "-l"]));
+    result.unwrap();
+}
+
+/// Times are told, never relied on: a clock that jumps back and forth breaks nothing.
+#[test]
+fn a_clock_that_jumps_breaks_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, keys) = (folder.path().join("log"), folder.path().join("keys"));
+    let mut size = 0;
+    for now_ms in [1_800_000_000_000, 5, 1_700_000_000_000, 0, u64::MAX] {
+        let (mut log, opened) = Log::open(&path, &keys, "mcp-auditor/test", now_ms).unwrap();
+        assert_eq!(opened.size, size);
+        add(&mut log, size..size + 300);
+        size += 300;
+        log.commit().unwrap();
+        log.retire(size / 4, now_ms).unwrap();
+    }
+    let verdict = verify(&path, &Demands::default()).unwrap();
+    let Verdict::Intact(report) = verdict else {
+        panic!("{verdict:?}");
+    };
+    assert_eq!((report.size, report.first), (1_500, 256));
+    assert_eq!(report.keys.len(), 5);
+}

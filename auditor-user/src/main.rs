@@ -34,9 +34,10 @@ fn main() -> ExitCode {
     // Pages that are free go back at once: the daemon shares the host with what it audits.
     // SAFETY: sets a number of the allocator, before other threads exist.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
-    // What Kubernetes' client says of each failure is said here once.
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,aya=warn,kube_client=off,kube_runtime=off"));
+    // What clients of Kubernetes and Kafka say of each failure is said here once.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        EnvFilter::new("info,aya=warn,kube_client=off,kube_runtime=off,rskafka=warn")
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -83,6 +83,11 @@ impl Daemon {
         self.process.pid()
     }
 
+    /// The file that it writes events to.
+    pub(crate) fn written(&self) -> PathBuf {
+        self.log.with_file_name("events.jsonl")
+    }
+
     /// The events it writes.
     pub(crate) fn events(&self) -> &EventFile {
         &self.events

@@ -1,5 +1,5 @@
-//! What takes too long for a whole test, on demand: `auditor-e2e ... fresh|many|hops|chains|attach|throughput|containers`. Prints what was
-//! measured.
+//! What takes too long for a whole test, on demand: `auditor-e2e ... fresh|many|hops|chains|attach|throughput|containers|
+//! delivery`. Prints what was measured.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::{
     chains,
     daemon::Daemon,
     engine,
-    load::{alone, attach, fresh, hops, many, throughput},
+    load::{alone, attach, delivery, fresh, hops, many, throughput},
 };
 
 #[derive(Subcommand)]
@@ -42,6 +42,13 @@ pub(crate) enum Measurement {
         #[arg(default_value_t = 200)]
         number: u64,
     },
+    /// Events in rsyslog: how soon, and how long after it was down
+    Delivery {
+        #[arg(default_value_t = 600)]
+        seconds: u64,
+        #[arg(default_value_t = 1000)]
+        rate: u64,
+    },
     /// Connections at once through one process
     Many {
         #[arg(default_value_t = 1000)]
@@ -67,6 +74,7 @@ impl Measurement {
             limit,
         };
         match *self {
+            Self::Delivery { seconds, rate } => return delivery::measure(&setup, seconds, rate),
             Self::Attach { times } => return attach::and_detach(&setup, times),
             Self::Throughput { pairs } => {
                 return throughput(pairs, arguments.only.as_deref(), &setup);
@@ -90,7 +98,10 @@ impl Measurement {
         let mut daemon = Daemon::start(auditor, &folder.join("daemon"), &[], limit)?;
         let mut missed = 0;
         match *self {
-            Self::Attach { .. } | Self::Containers { .. } | Self::Throughput { .. } => {}
+            Self::Attach { .. }
+            | Self::Containers { .. }
+            | Self::Delivery { .. }
+            | Self::Throughput { .. } => {}
             Self::Fresh { calls } => {
                 for program in fresh::PROGRAMS {
                     let unheard =

@@ -1,11 +1,12 @@
 //! `auditor-e2e speak WORD...`: writes each word to standard output by one system call, and ends.
 //!
-//! The word `@read` reads once from standard input instead, `@hang` never ends, and after `@repeat=N` the next word is
-//! written so many times.
+//! The word `@read` reads once from standard input instead, `@hang` never ends, after `@repeat=N` the next word is written
+//! so many times, and after `@rate=N` so many words a second.
 
 use std::{
     io::{Read as _, Write as _},
     process::{Command, ExitCode, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,13 +17,24 @@ pub(crate) const HELLO: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize",
 /// Does it, and says what went wrong.
 pub(crate) fn main() -> ExitCode {
     let mut times = 1;
+    let mut pause = None;
     let spoken = std::env::args().skip(2).try_for_each(|word| {
         let repeat = word.strip_prefix("@repeat=");
         if let Some(number) = repeat.and_then(|number| number.parse().ok()) {
             times = number;
             return Ok(());
         }
-        (0..std::mem::replace(&mut times, 1)).try_for_each(|_: u32| speak(&word))
+        let rate = word.strip_prefix("@rate=");
+        if let Some(rate) = rate.and_then(|number| number.parse::<u32>().ok()) {
+            pause = Some(Duration::from_secs(1) / rate);
+            return Ok(());
+        }
+        let begun = Instant::now();
+        (0..std::mem::replace(&mut times, 1)).try_for_each(|number: u32| {
+            let due = pause.map_or(Duration::ZERO, |pause: Duration| pause * number);
+            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+            speak(&word)
+        })
     });
     match spoken {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -106,7 +107,7 @@ fn time_of(entry: &[u8]) -> Option<u64> {
 fn parse_time(text: &str) -> Result<u64, String> {
     let time = humantime::parse_rfc3339_weak(text);
     let time = time.map_err(|_| format!("`{text}` is no time such as 2026-01-31T12:00:00Z"))?;
-    let since = time.duration_since(std::time::UNIX_EPOCH);
+    let since = time.duration_since(UNIX_EPOCH);
     let since = since.map_err(|_| format!("`{text}` is before 1970"))?;
     u64::try_from(since.as_millis()).map_err(|_| format!("`{text}` is too late"))
 }
@@ -124,6 +125,8 @@ fn to_json(verdict: &Verdict) -> Value {
                 "first": report.first,
                 "checked": report.checked,
                 "keys": report.keys,
+                "begun": report.first_ms,
+                "written": report.last_ms,
                 "cosigned": cosigned,
             })
         }
@@ -157,6 +160,9 @@ fn print_intact(report: &Report, demands: &Demands) {
         );
     }
     println!("  entries looked at: {}", report.checked);
+    if let (Some(begun), Some(written)) = (report.first_ms, report.last_ms) {
+        println!("  begun {}, last written {}", time(begun), time(written));
+    }
     println!("  keys: {}, one for each start", report.keys.len());
     match demands.retained.len() {
         0 => println!(
@@ -177,6 +183,10 @@ fn print_intact(report: &Report, demands: &Demands) {
     {
         println!("  no key was named: its first is {first}");
     }
+}
+
+fn time(ms: u64) -> humantime::Rfc3339Timestamp {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(ms))
 }
 
 fn print_tampered(found: &Tampering) {

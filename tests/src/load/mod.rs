@@ -5,6 +5,7 @@
 pub(crate) mod alone;
 pub(crate) mod attach;
 mod brought;
+pub(crate) mod delivery;
 pub(crate) mod fresh;
 pub(crate) mod hops;
 pub(crate) mod many;

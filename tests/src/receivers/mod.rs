@@ -5,7 +5,10 @@ mod brokers;
 mod syslog;
 mod web;
 
+pub(crate) use self::syslog::message;
+
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -151,7 +154,7 @@ impl Receiver {
     /// What it got, without checkpoints and what the auditor says of itself, each once; and those others.
     pub(crate) fn got(&self) -> Result<(Vec<String>, Vec<String>)> {
         let lines = (self.read)().with_context(|| format!("what {} got", self.name))?;
-        let (mut events, mut lifecycle, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut events, mut lifecycle, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         for line in lines {
             let event: serde_json::Value =
                 serde_json::from_str(&line).with_context(|| format!("{}: {line}", self.name))?;
@@ -160,10 +163,9 @@ impl Receiver {
                 uid.to_owned(),
                 event["unmapped"]["mcp"]["stage"].to_string(),
             );
-            if seen.contains(&key) {
+            if !seen.insert(key) {
                 continue;
             }
-            seen.push(key);
             if event["class_uid"] == 6002 {
                 lifecycle.push(line);
             } else {

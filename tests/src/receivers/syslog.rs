@@ -24,7 +24,7 @@ impl World {
        defaultNetstreamDriverCAFile="{ca}" defaultNetstreamDriverCertFile="{certificate}"
        defaultNetstreamDriverKeyFile="{key}")
 module(load="imtcp" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="x509/certvalid")
-template(name="message" type="string" string="%timegenerated:::date-rfc3339% %syslogfacility% %app-name% %msg%\n")
+template(name="message" type="string" string="%timegenerated:::date-rfc3339,date-utc% %syslogfacility% %app-name% %msg%\n")
 input(type="imtcp" address="127.0.0.1" port="{port}" ruleset="audit")
 ruleset(name="audit") {{ action(type="omfile" file="{}" template="message") }}
 "#,
