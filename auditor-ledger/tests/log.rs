@@ -252,7 +252,10 @@ fn a_read_only_disk_is_told_and_nothing_changes() {
             panic!("it opens");
         };
         let told = error.to_string();
-        assert!(told.contains("cannot") && told.contains(&*folder.path().to_string_lossy()), "{told}");
+        assert!(
+            told.contains("cannot") && told.contains(&*folder.path().to_string_lossy()),
+            "{told}"
+        );
         // Reading goes on.
         check(folder.path(), 300);
         assert_eq!(Reader::open(&log).unwrap().entry(299).unwrap(), entry(299));

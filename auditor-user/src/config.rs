@@ -43,8 +43,10 @@ pub(crate) struct Config {
     pub(crate) ring_bytes: u32,
     /// Processes remembered, for two minutes also those that ended.
     pub(crate) processes: usize,
-    /// Where metrics are served for Prometheus; loopback only.
+    /// Where metrics and health are served.
     pub(crate) metrics: Option<SocketAddr>,
+    /// Whether that may be an address that other hosts reach.
+    pub(crate) metrics_to_others: bool,
     /// Where MCP is spoken.
     pub(crate) mcp: Mcp,
     /// What identities are proven by.
@@ -143,6 +145,7 @@ impl Default for Config {
             ring_bytes: auditor_common::limit::RING_BYTES,
             processes: 65_536,
             metrics: None,
+            metrics_to_others: false,
             mcp: Mcp::default(),
             identity: Identity::default(),
             containers: Containers::default(),
@@ -190,11 +193,13 @@ impl Config {
                 config.processes
             );
         }
-        if config
+        let is_reached = config
             .metrics
-            .is_some_and(|address| !address.ip().is_loopback())
-        {
-            bail!("metrics must be a loopback address such as 127.0.0.1:9464");
+            .is_some_and(|address| !address.ip().is_loopback());
+        if is_reached && !config.metrics_to_others {
+            bail!(
+                "metrics must be a loopback address such as 127.0.0.1:9464, or metrics_to_others true"
+            );
         }
         config.identity.check()?;
         config.kubernetes.check()?;
@@ -244,7 +249,9 @@ mod tests {
     #[test]
     fn values_that_cannot_be_are_refused() {
         assert!(Config::parse("ring_bytes = 1000000").is_err());
-        assert!(Config::parse("metrics = \"0.0.0.0:9464\"").is_err());
+        let open = "metrics = \"0.0.0.0:9464\"";
+        assert!(Config::parse(open).is_err());
+        assert!(Config::parse(&format!("{open}\nmetrics_to_others = true")).is_ok());
         assert!(Config::parse("processes = 100").is_err());
     }
 }

@@ -36,7 +36,7 @@ use crate::{
     environment::Watcher,
     host,
     identity::{ConfigFile, Identities},
-    metrics::{self, Metrics},
+    metrics::{self, Health, Metrics},
     output::Output,
     policy::Policies,
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
@@ -127,6 +127,7 @@ struct Daemon {
     lost_processes: Lost,
     /// When what detection learned was kept last.
     learned_at: Option<Instant>,
+    health: Health,
 }
 
 /// Audits this host until told to stop.
@@ -207,7 +208,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     daemon.record_processes()?;
     let (counters, registry) = Metrics::registered();
     if let Some(address) = options.config.metrics {
-        metrics::serve(address, registry).await?;
+        metrics::serve(address, registry, daemon.health.clone()).await?;
     }
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
@@ -216,6 +217,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stop = sleep(options.duration.unwrap_or(Duration::MAX));
     tokio::pin!(stop);
+    daemon.health.set_ready();
     eprintln!("ready");
     // Outside systemd nobody listens: that is no fault.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -316,6 +318,7 @@ impl Daemon {
             missed: 0,
             lost_processes: Lost::default(),
             learned_at: None,
+            health: Health::default(),
         }
     }
 
@@ -446,6 +449,7 @@ impl Daemon {
     }
 
     fn handle_tick(&mut self, kernel: &mut KernelSide, counters: &Metrics) {
+        self.health.note_turn();
         // The world's clock may have been set.
         let before = self.clock;
         self.clock = Clock::read();

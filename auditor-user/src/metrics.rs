@@ -1,7 +1,9 @@
-//! Counters for Prometheus, served on a loopback address.
+//! Counters for Prometheus, and whether the daemon works, served on one address.
 //!
-//! Speaks just enough HTTP for a scraper: one request a connection, any path, bounded in size and time.
+//! Speaks just enough HTTP for a scraper: one request a connection, bounded in size and time. `/healthz` and `/readyz` tell of
+//! the daemon's health, any other path gives the counters.
 
+mod health;
 mod sinks;
 
 use std::{
@@ -22,6 +24,7 @@ use tokio::{
     time::timeout,
 };
 
+pub(crate) use self::health::Health;
 use self::sinks::Sinks;
 
 /// Bytes of a request that are read.
@@ -248,7 +251,7 @@ pub(crate) fn raise(counter: &Counter, to: u64) {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub(crate) async fn serve(address: SocketAddr, registry: Registry) -> Result<()> {
+pub(crate) async fn serve(address: SocketAddr, registry: Registry, health: Health) -> Result<()> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot serve metrics on {address}"))?;
@@ -257,11 +260,10 @@ pub(crate) async fn serve(address: SocketAddr, registry: Registry) -> Result<()>
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let registry = Arc::clone(&registry);
-                    tokio::spawn(timeout(
-                        PATIENCE,
-                        async move { answer(stream, &registry).await },
-                    ));
+                    let (registry, health) = (Arc::clone(&registry), health.clone());
+                    tokio::spawn(timeout(PATIENCE, async move {
+                        answer(stream, &registry, &health).await
+                    }));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a scraper");
@@ -273,7 +275,7 @@ pub(crate) async fn serve(address: SocketAddr, registry: Registry) -> Result<()>
     Ok(())
 }
 
-async fn answer(mut stream: TcpStream, registry: &Registry) {
+async fn answer(mut stream: TcpStream, registry: &Registry, health: &Health) {
     let mut request = Vec::new();
     let mut buffer = [0; 1024];
     while request.len() < REQUEST && !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -282,13 +284,30 @@ async fn answer(mut stream: TcpStream, registry: &Registry) {
             Ok(len) => request.extend_from_slice(buffer.get(..len).unwrap_or_default()),
         }
     }
-    let mut body = String::new();
-    if encode(&mut body, registry).is_err() {
-        return;
-    }
+    let line = request.split(|byte| *byte == b'\r').next();
+    let mut words = line.unwrap_or_default().split(|byte| *byte == b' ');
+    let path = words.nth(1).unwrap_or_default();
+    let path = std::str::from_utf8(path).unwrap_or_default();
+    let (status, kind, body) = match health.answer(path) {
+        Some((is_good, told)) => {
+            let status = if is_good {
+                "200 OK"
+            } else {
+                "503 Service Unavailable"
+            };
+            (status, "text/plain; charset=utf-8", told.to_owned())
+        }
+        None => {
+            let mut body = String::new();
+            if encode(&mut body, registry).is_err() {
+                return;
+            }
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ("200 OK", kind, body)
+        }
+    };
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     // A scraper that has gone needs no answer.

@@ -8,6 +8,7 @@ mod build;
 mod cache;
 mod command;
 mod demo;
+mod image;
 mod mounts;
 mod programs;
 mod run;
@@ -43,6 +44,8 @@ enum Task {
     Test(test::Options),
     /// Run the end-to-end tests on other kernels, in QEMU
     Vm(vm::Options),
+    /// Build a container image, without a registry
+    Image(image::Options),
     /// Measure what the auditor costs
     Bench(bench::Options),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Task::Run(options) => run::run(options).map(|()| true),
         Task::Test(options) => test::test(options),
         Task::Vm(options) => vm::vm(&options),
+        Task::Image(options) => image::image(&options).map(|()| true),
         Task::Bench(options) => bench::bench(&options).map(|()| true),
     };
     match done {

@@ -165,6 +165,23 @@ pub(crate) fn ledger() -> Result<PathBuf> {
     judge("ledger", "verify logs")
 }
 
+/// A folder with helm and kubeconform.
+pub(crate) fn deploy() -> Result<PathBuf> {
+    let sources = folder("deploy");
+    let version = output(&mut command("go", ["version"]))
+        .context("Go 1.26 or newer is needed for helm and kubeconform")?;
+    let inputs = contents(&sources)?;
+    cache::entry("deploy", &[&inputs, version.as_bytes()], |folder| {
+        println!("building helm and kubeconform");
+        let mut go = command("go", ["build", "-trimpath", "-o"]);
+        go.arg(folder).args([
+            "helm.sh/helm/v3/cmd/helm",
+            "github.com/yannh/kubeconform/cmd/kubeconform",
+        ]);
+        output(go.env("CGO_ENABLED", "0").current_dir(&sources)).map(drop)
+    })
+}
+
 /// A folder with a witness of logs.
 pub(crate) fn witness() -> Result<PathBuf> {
     judge("witness", "witness logs")

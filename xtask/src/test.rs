@@ -2,6 +2,7 @@
 //!
 //! What a part does is in the part's own file. A failed part does not keep the next from running.
 
+mod deploy;
 pub(crate) mod e2e;
 mod fuzz;
 mod lint;
@@ -41,6 +42,8 @@ enum Part {
     Unit,
     /// What the product reads, compared with other implementations
     Oracles,
+    /// What is installed: chart, manifests, unit, manual pages
+    Deploy,
     /// Real MCP programs under the running daemon, as root
     E2e,
     /// A bounded run of each fuzz target
@@ -70,6 +73,7 @@ pub(crate) fn test(options: Options) -> Result<bool> {
             Part::Lint => lint::check(route, &mut report),
             Part::Unit => unit::check(route, &mut report),
             Part::Oracles => oracles::check(&mut report),
+            Part::Deploy => deploy::check(&mut report),
             Part::E2e => e2e::check(&options, installing.take(), &mut report),
             Part::Fuzz => fuzz::check(&mut report),
             Part::Vm => vm::check(&mut report),

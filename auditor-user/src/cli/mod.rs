@@ -2,6 +2,7 @@
 
 mod coverage;
 mod doctor;
+mod generate;
 mod policy;
 mod proof;
 mod rules;
@@ -40,6 +41,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Prove that an event is in the log, or check such a proof.
     Proof(proof::Arguments),
+    /// Make manual pages and completions for shells.
+    Generate(generate::Arguments),
     /// Search the file on standard input for TLS stacks: what `run` starts for large files.
     #[command(hide = true)]
     Inspect,
@@ -60,6 +63,7 @@ impl Cli {
             Command::Rules(arguments) => arguments.execute(),
             Command::Verify(arguments) => return arguments.execute(),
             Command::Proof(arguments) => arguments.execute(),
+            Command::Generate(arguments) => arguments.execute(),
             Command::Inspect => Ok(crate::probe::inspect()?),
         };
         done.map(|()| ExitCode::SUCCESS)
