@@ -221,6 +221,12 @@ pub(crate) fn ledger() -> Result<PathBuf> {
     Ok(installed("AUDITOR_E2E_LEDGER")?.join("ledger"))
 }
 
+/// The archive of the auditor's image, and helm.
+pub(crate) fn image_and_helm() -> Result<(PathBuf, PathBuf)> {
+    let helm = installed("AUDITOR_E2E_DEPLOY")?.join("helm");
+    Ok((installed("AUDITOR_E2E_IMAGE")?, helm))
+}
+
 /// The interpreter that has receivers of events.
 pub(crate) fn receivers() -> Result<PathBuf> {
     installed("AUDITOR_E2E_RECEIVERS")

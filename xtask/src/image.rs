@@ -1,6 +1,9 @@
 //! `cargo xtask image`: a container image of the binary and the few files that it needs, made without a registry.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -15,10 +18,10 @@ use crate::{
 pub(crate) struct Options {
     /// Name and tag of the image
     #[arg(long, default_value = concat!("mcp-auditor:", env!("CARGO_PKG_VERSION")))]
-    tag: String,
+    pub(crate) tag: String,
     /// Write an archive, too, as `docker load`, `podman load` and `ctr images import` take it
     #[arg(long, value_name = "FILE")]
-    archive: Option<std::path::PathBuf>,
+    pub(crate) archive: Option<PathBuf>,
 }
 
 /// What resolves names and verifies certificates.
@@ -70,8 +73,8 @@ fn fill(root: &Path, auditor: &Path) -> Result<()> {
             .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
     };
     put(auditor, "/usr/bin/mcp-auditor")?;
-    // Places in the code stay at the side of who builds.
-    let mut strip = command("strip", ["--strip-debug"]);
+    // Names and places in the code stay at the side of who builds.
+    let mut strip = command("strip", [""; 0]);
     run(strip.arg(root.join("usr/bin/mcp-auditor")))?;
     let libraries = output(command("ldd", [""; 0]).arg(auditor))?;
     let paths = libraries

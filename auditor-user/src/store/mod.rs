@@ -28,9 +28,12 @@ use self::{lifecycle::Lifecycle, retention::Retention};
 use crate::config::Ledger;
 
 /// Most bytes that wait for the thread.
-const QUEUE: usize = 4 << 20;
-/// Longest time that capture waits for room: the ring of the kernel side has room meanwhile.
-const PATIENCE: Duration = Duration::from_millis(500);
+const QUEUE: usize = 16 << 20;
+/// Bytes of memory that the queue keeps when it is empty.
+const KEPT: usize = 4 << 20;
+/// Longest time that the daemon waits for room: capture and the ring of the kernel side have room meanwhile, and a disk that
+/// others are busy with may take seconds for a sync.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest time that nothing is looked at.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often old entries are looked for.
@@ -315,6 +318,7 @@ impl Keeper {
                 self.commit_when_due();
             }
             taken.bytes.clear();
+            taken.bytes.shrink_to(KEPT);
             self.commit_when_due();
             if self.retained.is_none_or(|at| at.elapsed() >= RETENTION) {
                 self.retained = Some(Instant::now());

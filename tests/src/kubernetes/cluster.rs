@@ -110,6 +110,15 @@ impl Cluster {
         output(self.kubectl().arg("create").arg("--filename").arg(&file)).map(drop)
     }
 
+    /// Makes or changes what manifests describe.
+    pub(super) fn apply_text(&self, manifests: &str) -> Result<()> {
+        let file = self.path("manifests.yaml");
+        fs::write(&file, manifests)?;
+        let mut kubectl = self.kubectl();
+        kubectl.args(["apply", "--validate=strict", "--filename"]);
+        output(kubectl.arg(&file)).map(drop)
+    }
+
     /// An object.
     pub(super) fn get(&self, words: &[&str]) -> Result<Value> {
         let text = output(self.kubectl().arg("get").args(words).args(["-o", "json"]))?;
@@ -293,6 +302,11 @@ impl Cluster {
         output(tag.arg(format!("{name}@{digest}"))).map(drop)
     }
 
+    /// Has containerd take another image.
+    pub(super) fn import_archive(&self, archive: &Path) -> Result<()> {
+        output(self.ctr().args(["images", "import"]).arg(archive)).map(drop)
+    }
+
     /// The digest of the image's manifest.
     pub(super) fn digest(&self) -> Result<String> {
         let listed = output(self.ctr().args(["images", "list"]))?;
@@ -308,7 +322,7 @@ impl Cluster {
         let mut command = program("kube-controller-manager");
         command.arg("--kubeconfig").arg(self.path("admin.json"));
         command.args(["--leader-elect=false", "--secure-port=0"]);
-        let names = "deployment-controller,replicaset-controller,job-controller,\
+        let names = "deployment-controller,replicaset-controller,job-controller,daemonset-controller,\
                      serviceaccount-controller,root-ca-certificate-publisher-controller";
         command.arg(format!("--controllers={names}"));
         let authority = self.path("certificates/ca.pem");

@@ -5,6 +5,7 @@
 //! Needs root.
 
 mod cluster;
+mod daemon_set;
 mod image;
 mod leftovers;
 mod manifests;
@@ -32,10 +33,11 @@ use crate::{
 
 type Test = Named<fn(&mut Setup) -> Result<()>>;
 
-const TESTS: [Test; 4] = [
+const TESTS: [Test; 5] = [
     ("kubernetes_workloads_are_named", named),
     ("kubernetes_token_is_verified_and_found_elsewhere", token),
     ("kubernetes_pod_of_one_second", short),
+    ("kubernetes_daemon_set", daemon_set::installed),
     ("kubernetes_api_server_is_gone_for_a_while", restarted),
 ];
 

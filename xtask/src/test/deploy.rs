@@ -19,13 +19,14 @@ const MANIFESTS: &str = "deploy/manifests/mcp-auditor.yaml";
 /// The Kubernetes that it is made for: helm built from its module knows none.
 const KUBERNETES: &str = "1.36";
 /// Values that switch on all that is off.
-const ALL: [&str; 6] = [
+const ALL: [&str; 7] = [
     "metrics.serviceMonitor.enabled=true",
     "metrics.dashboard.enabled=true",
     "networkPolicy.enabled=true",
     "secrets[0]=siem",
     "imagePullSecrets[0].name=pull",
     "podAnnotations.example=yes",
+    "hostNetwork=true",
 ];
 
 pub(super) fn check(report: &mut Report) {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     build,
     command::{as_root, command, run},
-    programs,
+    image, programs,
     run::path_text,
     workspace,
 };
@@ -57,8 +57,25 @@ fn all(options: &Options, installing: Option<JoinHandle<Result<Installed>>>) -> 
     };
     let auditor = build::build()?;
     let tests = build_tests()?;
+    let mut installed = installed;
+    if installed
+        .iter()
+        .any(|(name, _)| *name == "AUDITOR_E2E_KUBERNETES")
+    {
+        installed.push(("AUDITOR_E2E_IMAGE", image()?));
+    }
     let mut command = tests_command(&tests, &installed, options)?;
     counted(command.arg("--auditor").arg(auditor))
+}
+
+/// The auditor's image, as an archive.
+fn image() -> Result<String> {
+    let archive = workspace::target().join("e2e-image.tar");
+    image::image(&image::Options {
+        tag: "docker.io/local/mcp-auditor:e2e".to_owned(),
+        archive: Some(archive.clone()),
+    })?;
+    Ok(archive.display().to_string())
 }
 
 /// Builds the test program and gives its path.
@@ -107,6 +124,7 @@ pub(crate) fn install(without: &[String]) -> Result<Installed> {
     }
     if wanted("kubernetes") && wanted("engines") && wanted("go") {
         variables.push(("AUDITOR_E2E_KUBERNETES", text(programs::kubernetes()?)));
+        variables.push(("AUDITOR_E2E_DEPLOY", text(programs::deploy()?)));
     }
     Ok(variables)
 }

@@ -17,9 +17,20 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
+{{- define "mcp-auditor.probe" -}}
+port: metrics
+{{- if .Values.hostNetwork }}
+host: 127.0.0.1
+{{- end }}
+{{- end -}}
+
 {{- define "mcp-auditor.config" -}}
+{{- if .Values.hostNetwork }}
+metrics = "127.0.0.1:{{ .Values.metrics.port }}"
+{{- else }}
 metrics = "0.0.0.0:{{ .Values.metrics.port }}"
 metrics_to_others = true
+{{- end }}
 {{ .Values.config }}
 {{- if not (contains "[kubernetes]" .Values.config) }}
 [kubernetes]
