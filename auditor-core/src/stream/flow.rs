@@ -92,8 +92,8 @@ impl Flow {
         self.next.get_or_insert(0);
     }
 
-    /// Takes a piece; `patience` is how long a hole before it may wait to be filled.
-    pub(super) fn insert(&mut self, pos: u64, piece: Piece, patience: u64, out: &mut Output) {
+    /// Takes a piece; a hole before it may wait until `due` to be filled.
+    pub(super) fn insert(&mut self, pos: u64, piece: Piece, due: Time, out: &mut Output) {
         // Bytes that were lost before the first piece are missed too.
         let next = *self
             .next
@@ -108,7 +108,6 @@ impl Flow {
         if pos <= self.next.unwrap_or(pos) && piece.content.is_ok() {
             self.hand_on(pos, piece, out);
         } else {
-            let due = piece.time.after(patience);
             self.deadline = Some(self.deadline.map_or(due, |deadline| deadline.min(due)));
             self.wait(pos, piece);
         }

@@ -69,6 +69,8 @@ pub struct Streams {
     pub(super) delay: Delay,
     ready: VecDeque<Chunk>,
     out: Output,
+    /// The latest time that was told.
+    reached: Time,
 }
 
 /// A channel, and the keys of its directions.
@@ -93,11 +95,13 @@ impl Streams {
             delay: Delay::default(),
             ready: VecDeque::new(),
             out: Vec::new(),
+            reached: Time(0),
         }
     }
 
     /// Takes a data record; `time` is its time.
     pub fn handle_data(&mut self, header: &Header, payload: &[u8], time: Time) {
+        self.reached = self.reached.max(time);
         let bytes = Bytes::copy_from_slice(payload);
         if header.object == object::TLS {
             self.wait((*header, Told::Data(bytes), time));
@@ -116,7 +120,8 @@ impl Streams {
     }
 
     pub(super) fn take_data(&mut self, header: &Header, bytes: Bytes, time: Time) {
-        let patience = self.limits.patience;
+        // A write is told with the time at which it began, which may be long before those that came before it in the stream.
+        let due = self.reached.max(time).after(self.limits.patience);
         let (flow, out) = self.flow(header, time);
         let actor = actor(header);
         let span = u64::from(header.span);
@@ -162,7 +167,7 @@ impl Streams {
                 content,
                 before,
             },
-            patience,
+            due,
             out,
         );
         self.settle(header.stream);
@@ -276,6 +281,7 @@ impl Streams {
 
     /// Hands on what has waited long enough.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.reached = self.reached.max(now);
         self.release_waiting(now);
         for key in std::mem::take(&mut self.late) {
             let Some(flow) = self.flows.get_mut(&key) else {

@@ -222,3 +222,22 @@ fn what_waits_for_its_turn_follows_its_session_to_a_connection_that_is_known() {
     bind(&mut streams, 40_000);
     assert_eq!(text(&chunks(&mut streams, 80 * MILLI)), "");
 }
+
+/// Two threads write to one session: the one that came first may get its turn second, long after.
+#[test]
+fn a_write_that_waited_for_its_turn_makes_no_gap() {
+    let mut streams = Streams::new(Limits::default());
+    tell(&mut streams);
+    let writes = |streams: &mut Streams, pos, text: &[u8], micros| {
+        let header = header(OUT, 1, end::WRITE, pos);
+        data(streams, header, text, text.len(), micros);
+    };
+    writes(&mut streams, 0, b"first ", 0);
+    assert_eq!(text(&chunks(&mut streams, 10 * MILLI)), "first ");
+    writes(&mut streams, 6, b"second ", 64_000);
+    // Told with the time at which it began.
+    writes(&mut streams, 13, b"third", 1_000);
+    let mut heard = chunks(&mut streams, 66 * MILLI);
+    heard.extend(chunks(&mut streams, 73 * MILLI));
+    assert_eq!(text(&heard), "second third");
+}
