@@ -66,6 +66,8 @@ struct State {
     limit: usize,
     pauses: ExponentialBackoff,
     failures: u64,
+    /// How often the log could not be read.
+    unread: u64,
     /// The size of the log that was signed for the sink last, and when.
     signed: (u64, Option<Instant>),
     saved: Instant,
@@ -81,6 +83,7 @@ impl<S: Sink> Runner<S> {
             limit: self.most(),
             pauses: pauses(),
             failures: 0,
+            unread: 0,
             signed: (0, None),
             saved: Instant::now(),
             is_moved: false,
@@ -98,7 +101,7 @@ impl<S: Sink> Runner<S> {
             if deadline.is_none() {
                 self.make_room(&tail, &mut state);
             }
-            let batch = self.fill(&tail, &mut state);
+            let batch = self.fill(&tail, &mut state, deadline.is_some());
             let is_idle = batch.events.is_empty() && batch.next == state.position;
             let sent = self.send(batch, &mut state).await;
             self.acknowledge(&tail, &mut state);
@@ -171,8 +174,8 @@ impl<S: Sink> Runner<S> {
         self.cursor.untold.retain(|fact| !(self.tell)(fact));
     }
 
-    /// Reads what is to be sent next.
-    fn fill(&self, tail: &Tail, state: &mut State) -> Batch {
+    /// Reads what is to be sent next; with the last of it a checkpoint is sent, however short the time since the one before.
+    fn fill(&self, tail: &Tail, state: &mut State, is_ending: bool) -> Batch {
         let mut batch = Batch {
             events: Vec::new(),
             next: state.position,
@@ -187,10 +190,11 @@ impl<S: Sink> Runner<S> {
                 Err(error) => {
                     // A bundle that is not written yet, or is kept no more, is nothing to speak of.
                     if !matches!(error, LogError::Missing(_) | LogError::Retired(..)) {
-                        tracing::error!(
-                            sink = self.settings.name,
-                            "the log cannot be read: {error}"
-                        );
+                        state.unread += 1;
+                        if state.unread.is_power_of_two() {
+                            let (sink, times) = (&self.settings.name, state.unread);
+                            tracing::error!(sink, times, "the log cannot be read: {error}");
+                        }
                     }
                     break;
                 }
@@ -214,7 +218,7 @@ impl<S: Sink> Runner<S> {
         }
         let (signed, at) = state.signed;
         let pause = Duration::from_secs(self.settings.checkpoint_seconds.into());
-        let is_due = at.is_none_or(|at| at.elapsed() >= pause);
+        let is_due = is_ending || at.is_none_or(|at| at.elapsed() >= pause);
         let is_whole = backlog.from(batch.next, tail.size).is_none();
         if is_whole && is_due && tail.size > signed && batch.events.len() < state.limit {
             batch

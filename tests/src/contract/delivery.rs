@@ -236,12 +236,11 @@ fn compare(receiver: &Receiver, expected: &[Value], least: usize) -> Result<()> 
 fn evidence(setup: &Setup, receivers: &[Receiver]) -> Result<()> {
     for one in receivers.iter().filter(|one| one.name != "syslog-ng") {
         let (_, lifecycle) = one.got()?;
-        let checkpoints = lifecycle.iter().filter_map(|line| {
+        let checkpoint = lifecycle.iter().rev().find_map(|line| {
             let event: Value = serde_json::from_str(line).ok()?;
             let said = event.pointer("/unmapped/mcp/lifecycle/checkpoint")?;
             Some(said.as_str()?.to_owned())
         });
-        let checkpoint = checkpoints.last();
         let checkpoint = checkpoint.with_context(|| format!("{} has no checkpoint", one.name))?;
         let path = setup.folder.join("checkpoint");
         fs::write(&path, checkpoint)?;

@@ -144,6 +144,7 @@ fn call(setup: &Setup, data: &Path, id: u64) -> Result<(Value, Value)> {
     setup
         .cluster
         .apply(&setup.script(&name, "buyer", &script).alone())?;
+    let wanted = id.to_string();
     let event = wait_for("the call in the node's events", setup.limit, || {
         let text = fs::read_to_string(data.join("events.jsonl")).unwrap_or_default();
         let mut lines = text
@@ -151,7 +152,9 @@ fn call(setup: &Setup, data: &Path, id: u64) -> Result<(Value, Value)> {
             .filter_map(|line| serde_json::from_str(line).ok());
         Ok(lines.find(|event: &Value| {
             let mcp = &event["unmapped"]["mcp"];
-            mcp["stage"] == "final" && mcp["id"] == id.to_string() && mcp["method"] == "tools/call"
+            mcp["stage"] == "final"
+                && mcp["id"].as_str() == Some(wanted.as_str())
+                && mcp["method"] == "tools/call"
         }))
     })?;
     Ok((event, setup.pod(&name, "/metadata/uid")?))
