@@ -17,6 +17,11 @@ use crate::{
 };
 
 const NAMESPACE: &str = "mcp-auditor";
+/// Another name than the account's that the other tests' daemon has.
+const RELEASE: &str = "node";
+const ACCOUNT: &str = "node-mcp-auditor";
+/// What the chart's pods are labelled with.
+const LABEL: &str = "app.kubernetes.io/name=mcp-auditor";
 /// Resident memory that the daemon may have, in KiB.
 const MEMORY: u64 = 150 << 10;
 
@@ -25,10 +30,6 @@ pub(super) fn installed(setup: &mut Setup) -> Result<()> {
     setup.cluster.import_archive(&archive)?;
     let data = setup.cluster.folder.join("auditor");
     fs::create_dir_all(&data)?;
-    // Pods cannot reach a service's address here: they are told the server's own.
-    let kubeconfig = fs::read_to_string(setup.cluster.kubeconfig_of("mcp-auditor")?)?;
-    let kubeconfig: Value = serde_json::from_str(&kubeconfig)?;
-    fs::write(data.join("kubeconfig"), inline(kubeconfig)?.to_string())?;
     let chart = Chart {
         helm,
         port: free_port()?,
@@ -41,10 +42,18 @@ pub(super) fn installed(setup: &mut Setup) -> Result<()> {
     setup
         .cluster
         .apply_text(&(namespace + &chart.render("1")?))?;
+    // Pods cannot reach a service's address here: they are told the server's own, with the token of the chart's account.
+    let token = ["-n", NAMESPACE, "create", "token", ACCOUNT];
+    let token = output(setup.cluster.kubectl().args(token))?;
+    let kubeconfig = fs::read_to_string(setup.cluster.kubeconfig_of("mcp-auditor")?)?;
+    let kubeconfig = inline(serde_json::from_str(&kubeconfig)?, &token)?;
+    // Whole or not at all: the daemon may be reading.
+    fs::write(data.join("kubeconfig.new"), kubeconfig.to_string())?;
+    fs::rename(data.join("kubeconfig.new"), data.join("kubeconfig"))?;
     let pod = ready(setup, None)?;
     let first = call(setup, &data, 41)?;
     let until_event = begun.elapsed();
-    judge_pod(&end(&first.0, "client")?, &first.1, None)?;
+    judge_pod(&end(&first.0, "client")?, &first.1, None).with_context(|| logs(setup))?;
     let memory = memory(&data)?;
     println!(
         "  first event {:.1} s after apply, resident {} MiB",
@@ -80,7 +89,7 @@ impl Chart {
     fn render(&self, revision: &str) -> Result<String> {
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/helm/mcp-auditor");
         let mut helm = Command::new(&self.helm);
-        helm.args(["template", "mcp-auditor", "--namespace", NAMESPACE]);
+        helm.args(["template", RELEASE, "--namespace", NAMESPACE]);
         helm.args(["--kube-version", "1.36"]);
         let config = format!(
             "[containers]\ncontainerd = [{:?}]\n[kubernetes]\nkubeconfig = \"/var/lib/mcp-auditor/kubeconfig\"\n",
@@ -104,13 +113,7 @@ impl Chart {
 
 /// The pod of the DaemonSet, once it is ready and no longer the one before; gives its name.
 fn ready(setup: &Setup, before: Option<&str>) -> Result<String> {
-    let selector = [
-        "-n",
-        NAMESPACE,
-        "pods",
-        "-l",
-        "app.kubernetes.io/name=mcp-auditor",
-    ];
+    let selector = ["-n", NAMESPACE, "pods", "-l", LABEL];
     let ready = wait_for("the DaemonSet", setup.limit * 2, || {
         let list = setup.cluster.get(&selector)?;
         let pods = list["items"].as_array().context("no list")?;
@@ -121,17 +124,15 @@ fn ready(setup: &Setup, before: Option<&str>) -> Result<String> {
         Ok(found.map(|pod| text(pod, "/metadata/name").to_owned()))
     });
     ready.with_context(|| {
-        let logs = [
-            "-n",
-            NAMESPACE,
-            "logs",
-            "-l",
-            "app.kubernetes.io/name=mcp-auditor",
-        ];
-        let logs = output(setup.cluster.kubectl().args(logs)).unwrap_or_default();
         let pods = setup.cluster.get(&selector).unwrap_or_default();
-        format!("{logs}\n{pods}")
+        format!("{}\n{}", logs(setup), pods["items"][0]["status"])
     })
+}
+
+/// What the daemon says.
+fn logs(setup: &Setup) -> String {
+    let words = ["-n", NAMESPACE, "logs", "--tail=40", "-l", LABEL];
+    output(setup.cluster.kubectl().args(words)).unwrap_or_default()
 }
 
 /// A pod that lives for a second makes a call; gives its event as the DaemonSet's daemon wrote it, and the pod.
@@ -203,13 +204,12 @@ fn gap(data: &Path) -> Result<u64> {
     Ok(start - stop)
 }
 
-/// The same kubeconfig with what its files hold.
-fn inline(mut kubeconfig: Value) -> Result<Value> {
+/// The same kubeconfig with what its files hold, and another token.
+fn inline(mut kubeconfig: Value, token: &str) -> Result<Value> {
     let read = |value: &Value| -> Result<String> {
         Ok(fs::read_to_string(value.as_str().context("no file")?)?)
     };
-    let token = read(&kubeconfig["users"][0]["user"]["tokenFile"])?;
-    kubeconfig["users"][0]["user"] = serde_json::json!({"token": token.trim()});
+    kubeconfig["users"][0]["user"] = serde_json::json!({"token": token});
     let cluster = &mut kubeconfig["clusters"][0]["cluster"];
     let authority = read(&cluster["certificate-authority"])?;
     let mut base64 = Command::new("base64");
