@@ -32,10 +32,12 @@ pub(super) fn check(
 /// Validates every event that the end-to-end tests made the daemon write.
 fn valid() -> Result<()> {
     let folder = workspace::target().join("e2e");
-    // What the daemon wrote of interactions, and one log with what it says of itself.
+    // What the daemon wrote of interactions, one log with what it says of itself, and what one sink got.
     let files = [
         "daemon/events.jsonl",
         "contract/contract_log_kept/entries.jsonl",
+        // With checkpoints, and what a sink did not get.
+        "contract/contract_delivered_late/file.jsonl",
     ];
     let files = files
         .map(|file| folder.join(file))
