@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
-    HeaderMap, Request, StatusCode, Uri,
+    HeaderMap, StatusCode, Uri,
     header::{HeaderValue, RETRY_AFTER},
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -84,15 +84,43 @@ where
         .build(connector))
 }
 
-/// Makes a request and reads the answer.
-pub(crate) async fn ask(
-    client: &Client<Full<Bytes>>,
-    request: Request<Full<Bytes>>,
-) -> Result<Answer, Failure> {
-    let answer = client
-        .request(request)
-        .await
-        .map_err(|error| Failure::again(chain(&error)))?;
+/// Asks one receiver, over connections that are kept.
+pub(crate) struct Asker {
+    tls: Tls,
+    client: Option<Client<Full<Bytes>>>,
+}
+
+impl Asker {
+    pub(crate) fn new(tls: &Tls) -> Self {
+        Self {
+            tls: tls.clone(),
+            client: None,
+        }
+    }
+
+    /// Makes a request and reads the answer. Certificates are read with the first, and with the first after a reset.
+    pub(crate) async fn ask(
+        &mut self,
+        request: hyper::http::request::Builder,
+        body: Vec<u8>,
+    ) -> Result<Answer, Failure> {
+        let client = match &mut self.client {
+            Some(client) => client,
+            none => none.insert(client(&self.tls, Version::Any).map_err(Failure::again)?),
+        };
+        let request = request.body(Full::from(body));
+        let request = request.map_err(|error| Failure::again(error.to_string()))?;
+        let answer = client.request(request).await;
+        read(answer.map_err(|error| Failure::again(chain(&error)))?).await
+    }
+
+    /// Forgets connections.
+    pub(crate) fn reset(&mut self) {
+        self.client = None;
+    }
+}
+
+async fn read(answer: hyper::Response<hyper::body::Incoming>) -> Result<Answer, Failure> {
     let (parts, body) = answer.into_parts();
     let body = match Limited::new(body, ANSWER).collect().await {
         Ok(body) => body.to_bytes(),

@@ -13,9 +13,7 @@ use auditor_ledger::{
     Reader, Tail,
     witness::{self, Answer, LogKey, Witness},
 };
-use bytes::Bytes;
 use futures_util::future::join_all;
-use http_body_util::Full;
 use hyper::Request;
 use serde::Deserialize;
 use tokio::{sync::watch, time::timeout};
@@ -24,7 +22,7 @@ use crate::{
     Tell,
     counters::Witnessed,
     fact::Fact,
-    http::{self, Version},
+    http::{self, Asker},
     settings::Invalid,
     sink::Failure,
     tls::Tls,
@@ -210,10 +208,8 @@ impl Rounds {
         let shown = shown.map_err(|error| error.to_string())?;
         let body = witness::request(one.size, &proof, &shown);
         let url = format!("{}/add-checkpoint", one.url.trim_end_matches('/'));
-        let client = http::client(&self.settings.tls, Version::Any)?;
-        let request = Request::post(url).body(Full::from(Bytes::from(body)));
-        let request = request.map_err(|error| error.to_string())?;
-        let answer = http::ask(&client, request).await;
+        let mut asker = Asker::new(&self.settings.tls);
+        let answer = asker.ask(Request::post(url), body.into_bytes()).await;
         let answer = answer.map_err(|failure| match failure {
             Failure::Again { why, .. } | Failure::Rejected(why) => why,
         })?;

@@ -1,8 +1,6 @@
 //! Elasticsearch's and OpenSearch's `_bulk`: each event is a document that is created under its own name, once.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     Request,
     header::{AUTHORIZATION, CONTENT_TYPE},
@@ -13,7 +11,7 @@ use serde_json::json;
 use super::{Failure, Sink, Taken};
 use crate::{
     event::Event,
-    http::{self, Client, Version},
+    http::{self, Asker},
     settings::Secret,
     tls::Tls,
 };
@@ -42,8 +40,7 @@ fn index() -> String {
 /// Sends events to a cluster.
 pub(crate) struct Sender {
     settings: Bulk,
-    tls: Tls,
-    client: Option<Client<Full<Bytes>>>,
+    asker: Asker,
 }
 
 #[derive(Deserialize)]
@@ -67,8 +64,7 @@ impl Sender {
     pub(crate) fn new(settings: &Bulk, tls: &Tls) -> Self {
         Self {
             settings: settings.clone(),
-            tls: tls.clone(),
-            client: None,
+            asker: Asker::new(tls),
         }
     }
 
@@ -140,19 +136,13 @@ fn taken(said: &Said, events: usize) -> Result<Taken, Failure> {
 
 impl Sink for Sender {
     async fn deliver(&mut self, events: &[Event]) -> Result<Taken, Failure> {
-        let client = match &mut self.client {
-            Some(client) => client,
-            none => none.insert(http::client(&self.tls, Version::Any).map_err(Failure::again)?),
-        };
-        let client = client.clone();
         let url = format!("{}/_bulk", self.settings.url.trim_end_matches('/'));
         let mut request = Request::post(url).header(CONTENT_TYPE, "application/x-ndjson");
         if let Some(shown) = self.authorization().map_err(Failure::again)? {
             request = request.header(AUTHORIZATION, http::sensitive(&shown)?);
         }
-        let request = request.body(Full::from(body(&self.settings.index, events)));
-        let request = request.map_err(|error| Failure::again(error.to_string()))?;
-        let answer = http::ask(&client, request).await?;
+        let body = body(&self.settings.index, events);
+        let answer = self.asker.ask(request, body).await?;
         if !answer.status.is_success() {
             return Err(answer.failure());
         }
@@ -162,7 +152,7 @@ impl Sink for Sender {
     }
 
     fn reset(&mut self) {
-        self.client = None;
+        self.asker.reset();
     }
 
     fn batch(&self) -> usize {

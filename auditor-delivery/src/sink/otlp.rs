@@ -6,8 +6,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     Request,
     header::{CONTENT_TYPE, HeaderName},
@@ -29,7 +27,7 @@ use super::{Failure, Sink, Taken, semconv};
 use crate::{
     Origin,
     event::Event,
-    http::{self, Client, Version},
+    http::{self, Asker, Client, Version},
     settings::Secret,
     tls::Tls,
 };
@@ -61,7 +59,7 @@ pub(crate) struct Exporter {
     tls: Tls,
     origin: Arc<Origin>,
     grpc: Option<LogsServiceClient<Client<Body>>>,
-    http: Option<Client<Full<Bytes>>>,
+    http: Asker,
 }
 
 impl Exporter {
@@ -71,7 +69,7 @@ impl Exporter {
             tls: tls.clone(),
             origin,
             grpc: None,
-            http: None,
+            http: Asker::new(tls),
         }
     }
 
@@ -106,18 +104,12 @@ impl Exporter {
 
     async fn by_http(&mut self, request: &ExportLogsServiceRequest) -> Result<Taken, Failure> {
         let headers = self.headers()?;
-        let client = match &mut self.http {
-            Some(client) => client,
-            none => none.insert(http::client(&self.tls, Version::Any).map_err(Failure::again)?),
-        };
         let mut builder = Request::post(self.settings.url.as_str())
             .header(CONTENT_TYPE, "application/x-protobuf");
         for (name, value) in headers {
             builder = builder.header(name, value);
         }
-        let request = builder.body(Full::from(request.encode_to_vec()));
-        let request = request.map_err(|error| Failure::again(error.to_string()))?;
-        let answer = http::ask(client, request).await?;
+        let answer = self.http.ask(builder, request.encode_to_vec()).await?;
         if !answer.status.is_success() {
             return Err(answer.failure());
         }
@@ -256,7 +248,7 @@ impl Sink for Exporter {
 
     fn reset(&mut self) {
         self.grpc = None;
-        self.http = None;
+        self.http.reset();
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{Request, header::AUTHORIZATION};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,7 +10,7 @@ use super::{Failure, Sink, Taken};
 use crate::{
     Origin,
     event::Event,
-    http::{self, Client, Version},
+    http::{self, Asker},
     settings::Secret,
     tls::Tls,
 };
@@ -52,9 +50,8 @@ const AT_FAULT: [i64; 4] = [6, 12, 13, 15];
 /// Sends events to a collector.
 pub(crate) struct Sender {
     settings: Splunk,
-    tls: Tls,
     origin: Arc<Origin>,
-    client: Option<Client<Full<Bytes>>>,
+    asker: Asker,
     /// The channel of a node is always the same (a UUID of its name).
     channel: String,
 }
@@ -83,10 +80,9 @@ impl Sender {
     pub(crate) fn new(settings: &Splunk, tls: &Tls, origin: Arc<Origin>) -> Self {
         Self {
             settings: settings.clone(),
-            tls: tls.clone(),
             channel: channel(&origin.node),
             origin,
-            client: None,
+            asker: Asker::new(tls),
         }
     }
 
@@ -112,10 +108,6 @@ impl Sender {
     }
 
     async fn post(&mut self, path: &str, body: Vec<u8>) -> Result<http::Answer, Failure> {
-        let client = match &mut self.client {
-            Some(client) => client,
-            none => none.insert(http::client(&self.tls, Version::Any).map_err(Failure::again)?),
-        };
         let token = self.settings.token_file.read().map_err(Failure::again)?;
         let url = format!("{}{path}", self.settings.url.trim_end_matches('/'));
         let mut request =
@@ -123,9 +115,7 @@ impl Sender {
         if self.settings.acknowledge {
             request = request.header("X-Splunk-Request-Channel", &self.channel);
         }
-        let request = request.body(Full::from(body));
-        let request = request.map_err(|error| Failure::again(error.to_string()))?;
-        http::ask(client, request).await
+        self.asker.ask(request, body).await
     }
 
     /// Waits until the indexer has what an id stands for.
@@ -166,7 +156,7 @@ impl Sink for Sender {
     }
 
     fn reset(&mut self) {
-        self.client = None;
+        self.asker.reset();
     }
 }
 
@@ -231,7 +221,7 @@ mod tests {
             let answer = http::Answer {
                 status: StatusCode::from_u16(status).unwrap(),
                 headers: HeaderMap::new(),
-                body: Bytes::from_static(body.as_bytes()),
+                body: bytes::Bytes::from_static(body.as_bytes()),
             };
             failure(&answer, said.code)
         };

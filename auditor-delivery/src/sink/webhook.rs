@@ -6,21 +6,13 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http_body_util::Full;
 use hyper::{Request, header::CONTENT_TYPE};
 use serde::Deserialize;
 use sha2::Sha256;
 
 use super::{Failure, Sink, Taken};
-use crate::{
-    Origin,
-    event::Event,
-    http::{self, Client, Version},
-    settings::Secret,
-    tls::Tls,
-};
+use crate::{Origin, event::Event, http::Asker, settings::Secret, tls::Tls};
 
 /// `[sinks.webhook]`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
@@ -35,18 +27,16 @@ pub(crate) struct Webhook {
 /// Sends events to a URL.
 pub(crate) struct Sender {
     settings: Webhook,
-    tls: Tls,
     origin: Arc<Origin>,
-    client: Option<Client<Full<Bytes>>>,
+    asker: Asker,
 }
 
 impl Sender {
     pub(crate) fn new(settings: &Webhook, tls: &Tls, origin: Arc<Origin>) -> Self {
         Self {
             settings: settings.clone(),
-            tls: tls.clone(),
             origin,
-            client: None,
+            asker: Asker::new(tls),
         }
     }
 }
@@ -94,10 +84,6 @@ impl Sink for Sender {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
             return Ok(Taken::All);
         };
-        let client = match &mut self.client {
-            Some(client) => client,
-            none => none.insert(http::client(&self.tls, Version::Any).map_err(Failure::again)?),
-        };
         let secret = self.settings.secret_file.read().map_err(Failure::again)?;
         let key = key(&secret).map_err(Failure::again)?;
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -109,10 +95,8 @@ impl Sink for Sender {
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", &id)
             .header("webhook-timestamp", seconds)
-            .header("webhook-signature", signature(&key, &id, seconds, &body))
-            .body(Full::from(body));
-        let request = request.map_err(|error| Failure::again(error.to_string()))?;
-        let answer = http::ask(client, request).await?;
+            .header("webhook-signature", signature(&key, &id, seconds, &body));
+        let answer = self.asker.ask(request, body).await?;
         if answer.status.is_success() {
             Ok(Taken::All)
         } else {
@@ -121,7 +105,7 @@ impl Sink for Sender {
     }
 
     fn reset(&mut self) {
-        self.client = None;
+        self.asker.reset();
     }
 
     fn batch(&self) -> usize {
