@@ -33,6 +33,10 @@ pub(crate) fn image(options: &Options) -> Result<()> {
     if apt::is_here() {
         apt::install(&["binutils", "ca-certificates", "podman", "runc"])?;
     }
+    ensure!(
+        find("podman").is_some(),
+        "podman builds the image: install it"
+    );
     let root = workspace::target().join("image/root");
     if root.exists() {
         fs::remove_dir_all(&root)?;
@@ -116,8 +120,5 @@ fn podman() -> std::process::Command {
         "--events-backend",
         "none",
     ];
-    if find("podman").is_none() {
-        println!("image: podman is not installed");
-    }
     as_root("podman", words.map(str::to_owned))
 }

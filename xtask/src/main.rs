@@ -40,7 +40,7 @@ enum Task {
     Build,
     /// Set up, build and start the auditor on this host
     Run(run::Options),
-    /// Check everything: lint, unit, e2e, fuzz, vm (all of them when none is named)
+    /// Check everything: lint, unit, oracles, deploy, e2e, fuzz, vm (all of them when none is named)
     Test(test::Options),
     /// Run the end-to-end tests on other kernels, in QEMU
     Vm(vm::Options),
