@@ -195,6 +195,7 @@ fn interaction(kind: Kind, outcome: Outcome, full: bool) -> Interaction {
             cause: GapCause::RingFull,
             time: Time(1_800_000_000_000_000_000),
         }),
+        answer_head: None,
         unheard: None,
     }
 }

@@ -78,6 +78,11 @@ pub(crate) fn verifier(public: &str) -> Result<StandardVerifier, Invalid> {
     StandardVerifier::new(public).map_err(|_| Invalid::Malformed("verifier key"))
 }
 
+/// Whether a text is the verifier key of a log, as C2SP signed-note writes it.
+pub fn is_verifier_key(text: &str) -> bool {
+    verifier(text.trim()).is_ok()
+}
+
 /// The text of a note that one of these keys signed.
 pub(crate) fn opened<'a>(
     note: &str,

@@ -25,6 +25,7 @@ pub use bundle::{BUNDLE, ENTRY};
 pub use chain::{Chain, Link};
 pub use error::{Error, Invalid};
 pub use follow::{Follower, Tail};
+pub use keys::is_verifier_key;
 pub use log::{Commit, Log, Opened, PENDING};
 pub use pace::Pace;
 pub use proof::{Proof, Shown};

@@ -37,7 +37,7 @@ pub struct Demands {
     pub from: u64,
     /// Checkpoints that were kept elsewhere.
     pub retained: Vec<String>,
-    /// Verifier keys of witnesses.
+    /// Verifier keys of witnesses, of which one at least must have signed.
     pub witnesses: Vec<String>,
 }
 
@@ -85,6 +85,8 @@ pub enum What {
     BrokenKeyChain,
     /// A file does not have the form that it had.
     Malformed,
+    /// None of the witnesses that were named signed it.
+    Unwitnessed,
 }
 
 impl What {
@@ -100,6 +102,7 @@ impl What {
             Self::BadSignature => "bad_signature",
             Self::BrokenKeyChain => "broken_key_chain",
             Self::Malformed => "malformed",
+            Self::Unwitnessed => "unwitnessed",
         }
     }
 }

@@ -101,10 +101,11 @@ fn message() -> DataType {
 /// What is special to MCP.
 fn mcp() -> DataType {
     let resource = object([
-        ("type", TEXT),
+        ("kind", TEXT),
         ("name", TEXT),
         ("namespace", TEXT),
-        ("sensitivity", TEXT),
+        ("operation", TEXT),
+        ("sensitivity", object([("level", TEXT)])),
     ]);
     let class = object([
         ("part", TEXT),

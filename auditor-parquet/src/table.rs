@@ -145,7 +145,8 @@ mod tests {
                 500 => "{\"time\": \"never\", \"x\": [".to_owned(),
                 501 => "{\"class_uid\": {\"a\": 1}}".to_owned(),
                 _ => json!({"metadata": {"uid": format!("r-{index}")}, "time": 1_700_000_000_000_u64 + index,
-                    "class_uid": 6003, "unmapped": {"mcp": {"method": "tools/call", "gap": {"unknown": 1}}}})
+                    "class_uid": 6003, "unmapped": {"mcp": {"method": "tools/call", "gap": {"unknown": 1},
+                    "resources": [{"kind": "table", "name": "t", "sensitivity": {"level": "restricted", "tags": ["a"]}}]}}})
                 .to_string(),
             };
             table

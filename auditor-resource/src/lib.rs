@@ -5,6 +5,7 @@
 
 mod arguments;
 mod catalogue;
+mod repr;
 mod resource;
 mod returned;
 mod rules;

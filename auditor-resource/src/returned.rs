@@ -4,7 +4,7 @@
 
 use auditor_json::Value;
 
-use crate::uri;
+use crate::{repr, uri};
 
 /// Links that are named.
 const LINKS: usize = 16;
@@ -16,7 +16,7 @@ const TEXTS: usize = 4 << 20;
 pub struct Returned {
     /// Items by type, and the bytes of their content, in order of their first occurrence.
     pub types: Vec<Item>,
-    /// Rows, where the result is or holds a list of JSON.
+    /// Rows, where the result is or holds a list of JSON, or a text as Python prints a list.
     pub rows: Option<u64>,
     /// URIs of resources that it links to or embeds, without user and query.
     pub links: Vec<String>,
@@ -93,9 +93,9 @@ impl Returned {
             && let Some(text) = content
                 .filter(|text| text.text.len() <= TEXTS)
                 .and_then(Value::string)
-            && let Some((value, _)) = Value::first(text.as_bytes())
         {
-            self.rows = rows(value);
+            let json = Value::first(text.as_bytes()).and_then(|(value, _)| rows(value));
+            self.rows = json.or_else(|| repr::rows(&text));
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(text("[]"), Some(0));
         assert_eq!(text("[1,2]"), None);
         assert_eq!(text("hello"), None);
-        assert_eq!(text("[{'a': 1}, {'a': '}'}]"), None);
+        assert_eq!(text("[{'a': 1}, {'a': '}'}]"), Some(2));
         assert_eq!(
             read(r#"{"result":{"structuredContent":{"result":[{"a":1}]}}}"#).rows,
             Some(1)

@@ -232,6 +232,11 @@ pub(crate) fn receivers() -> Result<PathBuf> {
     installed("AUDITOR_E2E_RECEIVERS")
 }
 
+/// What answers queries of the log.
+pub(crate) fn query() -> Result<PathBuf> {
+    installed("AUDITOR_E2E_QUERY")
+}
+
 /// The folder with rsyslog and syslog-ng.
 pub(crate) fn syslog() -> Result<PathBuf> {
     installed("AUDITOR_E2E_SYSLOG")

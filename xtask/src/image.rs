@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// Write an archive, too, as `docker load`, `podman load` and `ctr images import` take it
     #[arg(long, value_name = "FILE")]
     pub(crate) archive: Option<PathBuf>,
+    /// Leave out what answers queries: it takes long to build, and runs beside the image as well
+    #[arg(long)]
+    pub(crate) daemon_only: bool,
 }
 
 /// What resolves names and verifies certificates.
@@ -29,7 +32,10 @@ const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Builds the image.
 pub(crate) fn image(options: &Options) -> Result<()> {
-    let auditor = build::build()?;
+    let mut programs = vec![build::build()?];
+    if !options.daemon_only {
+        programs.push(build::query(build::Profile::Release)?);
+    }
     if apt::is_here() {
         apt::install(&["binutils", "ca-certificates", "podman", "runc"])?;
     }
@@ -41,7 +47,7 @@ pub(crate) fn image(options: &Options) -> Result<()> {
     if root.exists() {
         fs::remove_dir_all(&root)?;
     }
-    fill(&root, &auditor)?;
+    fill(&root, &programs)?;
     let file = workspace::root().join("deploy/image/Containerfile");
     let mut podman = podman();
     podman.args([
@@ -67,8 +73,8 @@ pub(crate) fn image(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Puts the binary, its libraries and what they read into a folder.
-fn fill(root: &Path, auditor: &Path) -> Result<()> {
+/// Puts programs, their libraries and what they read into a folder.
+fn fill(root: &Path, programs: &[PathBuf]) -> Result<()> {
     let put = |from: &Path, to: &str| -> Result<()> {
         let to = root.join(to.trim_start_matches('/'));
         fs::create_dir_all(to.parent().unwrap_or(root))?;
@@ -76,24 +82,27 @@ fn fill(root: &Path, auditor: &Path) -> Result<()> {
             .map(drop)
             .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
     };
-    put(auditor, "/usr/bin/mcp-auditor")?;
-    // Names and places in the code stay at the side of who builds.
-    let mut strip = command("strip", [""; 0]);
-    run(strip.arg(root.join("usr/bin/mcp-auditor")))?;
-    let libraries = output(command("ldd", [""; 0]).arg(auditor))?;
-    let paths = libraries
-        .lines()
-        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
-    let mut count = 0;
-    for path in paths {
-        put(Path::new(path), path)?;
-        count += 1;
+    for program in programs {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        put(program, &format!("/usr/bin/{name}"))?;
+        // Names and places in the code stay at the side of who builds.
+        let mut strip = command("strip", [""; 0]);
+        run(strip.arg(root.join("usr/bin").join(&*name)))?;
+        let libraries = output(command("ldd", [""; 0]).arg(program))?;
+        let paths = libraries
+            .lines()
+            .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+        let mut count = 0;
+        for path in paths {
+            put(Path::new(path), path)?;
+            count += 1;
+        }
+        ensure!(
+            count >= 2,
+            "ldd names no libraries of {}",
+            program.display()
+        );
     }
-    ensure!(
-        count >= 2,
-        "ldd names no libraries of {}",
-        auditor.display()
-    );
     ensure!(
         Path::new(AUTHORITIES).exists(),
         "there are no authorities in {AUTHORITIES}; install ca-certificates"

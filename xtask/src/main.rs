@@ -37,7 +37,7 @@ enum Task {
     /// Install what building and running needs; quick when nothing is missing
     Setup,
     /// Build the release binary, target/release/mcp-auditor
-    Build,
+    Build(build::Options),
     /// Set up, build and start the auditor on this host
     Run(run::Options),
     /// Check everything: lint, unit, oracles, deploy, e2e, fuzz, vm (all of them when none is named)
@@ -53,7 +53,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Setup => setup::setup().map(|_| true),
-        Task::Build => build::build().map(|_| true),
+        Task::Build(options) => build::execute(&options).map(|()| true),
         Task::Run(options) => run::run(options).map(|()| true),
         Task::Test(options) => test::test(options),
         Task::Vm(options) => vm::vm(&options),

@@ -65,10 +65,9 @@ impl Observed {
             return None;
         }
         let (verdict, basis, code) = read(interaction)?;
-        let head = interaction
-            .response
-            .as_ref()
-            .and_then(|part| part.http.as_ref());
+        let told = interaction.response.as_ref();
+        let head = told.and_then(|part| part.http.as_ref());
+        let head = head.or(interaction.answer_head.as_ref());
         let challenge = head.and_then(|head| head.challenge.as_deref());
         Some(Self {
             verdict,
@@ -178,10 +177,12 @@ fn result(part: &Part) -> Option<Value<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
 
     use super::*;
-    use crate::audit::tests::call;
+    use crate::{audit::tests::call, wire::HttpHead};
 
     fn observed(
         outcome: Outcome,
@@ -248,6 +249,22 @@ mod tests {
             asked(r#"{"result":{"action":"accept"}}"#),
             Some((Verdict::Allowed, "elicitation"))
         );
+    }
+
+    #[test]
+    fn a_refusal_without_a_message_shows_its_challenge() {
+        let head = HttpHead {
+            status: 401,
+            challenge: Some("Bearer error=\"invalid_token\"".to_owned()),
+            ..HttpHead::default()
+        };
+        let mut interaction = call();
+        interaction.response = None;
+        interaction.answer_head = Some(Arc::new(head));
+        interaction.outcome = Outcome::Failure(Failure::Http(401));
+        let observed = Observed::of(&interaction).unwrap();
+        let challenge = observed.challenge.unwrap();
+        assert_eq!(challenge.error.as_deref(), Some("invalid_token"));
     }
 
     #[test]

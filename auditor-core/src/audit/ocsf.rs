@@ -271,7 +271,7 @@ impl<'a> Event<'a> {
             src_endpoint,
             dst_endpoint,
             http_request: interaction.request.as_ref().and_then(http_request),
-            http_response: interaction.response.as_ref().and_then(http_response),
+            http_response: http_response(interaction),
             resources: resources(event),
             device: device(settings, environment),
             cloud,

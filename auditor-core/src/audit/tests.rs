@@ -125,6 +125,7 @@ pub(crate) fn call() -> Interaction {
         round_trip: None,
         request: Some(part(1, 0, 351)),
         response: Some(part(2, 12, 48_213)),
+        answer_head: None,
         outcome: Outcome::Success,
         gap: None,
         unheard: None,

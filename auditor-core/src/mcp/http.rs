@@ -310,6 +310,7 @@ impl Sessions {
                 continue;
             };
             open.expires = cause;
+            open.interaction.answer_head = end.response.clone();
             let by_server = open.asker == Asker::Role(Sender::Server);
             if status >= 400 && !by_server {
                 self.fail(id, Failure::Http(status));

@@ -42,6 +42,8 @@ pub struct Interaction {
     pub request: Option<Part>,
     /// The answer.
     pub response: Option<Part>,
+    /// The head of an HTTP answer that held no message: a refusal often does not.
+    pub answer_head: Option<Arc<HttpHead>>,
     /// How it ended.
     pub outcome: Outcome,
     /// For [`Kind::Gap`]: what is missing.

@@ -279,6 +279,7 @@ fn blank(
         round_trip: None,
         request: None,
         response: None,
+        answer_head: None,
         outcome: Outcome::Pending,
         gap: None,
         unheard: None,

@@ -68,8 +68,12 @@ pub(super) fn cosigned(
     root: &impl Fn(u64) -> Result<Hash, Stop>,
 ) -> Result<Option<(u64, Vec<String>)>, Stop> {
     let path = folder.join(witness::FILE);
+    let unwitnessed = || {
+        let told = "none of the witnesses that were named signed it: they never did, or what they signed was removed";
+        tampering(What::Unwitnessed, told).file(&path)
+    };
     let Some(note) = files::text(&path).map_err(Stop::from)? else {
-        return Ok(None);
+        return if witnesses.is_empty() { Ok(None) } else { Err(unwitnessed()) };
     };
     let kept = checkpoint(&note, keys).map_err(|error| refused(error).file(&path))?;
     if kept.size() > signed.size() {
@@ -84,7 +88,10 @@ pub(super) fn cosigned(
         let told = "witnesses signed another tree";
         return Err(tampering(What::Fork, told).file(&path));
     }
-    let witnesses = witnesses.iter().map(String::as_str);
-    let who = witness::cosigners(&note, witnesses).map_err(|error| refused(error).file(&path))?;
+    let named = witnesses.iter().map(String::as_str);
+    let who = witness::cosigners(&note, named).map_err(|error| refused(error).file(&path))?;
+    if who.is_empty() && !witnesses.is_empty() {
+        return Err(unwitnessed());
+    }
     Ok(Some((kept.size(), who)))
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod generate;
 mod policy;
 mod proof;
+mod query;
 mod rules;
 mod run;
 mod verify;
@@ -41,6 +42,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Prove that an event is in the log, or check such a proof.
     Proof(proof::Arguments),
+    #[command(flatten)]
+    Query(auditor_query_cli::Query),
     /// Make manual pages and completions for shells.
     Generate(generate::Arguments),
     /// Search the file on standard input for TLS stacks: what `run` starts for large files.
@@ -63,6 +66,7 @@ impl Cli {
             Command::Rules(arguments) => arguments.execute(),
             Command::Verify(arguments) => return arguments.execute(),
             Command::Proof(arguments) => arguments.execute(),
+            Command::Query(_) => query::execute(),
             Command::Generate(arguments) => arguments.execute(),
             Command::Inspect => Ok(crate::probe::inspect()?),
         };

@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use auditor_core::audit::Level;
 use clap::{Args, ValueEnum};
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::stat::{Mode, umask},
+};
 
 use crate::{
     config::Config,
@@ -67,6 +70,8 @@ impl Arguments {
     pub(super) fn execute(self) -> Result<()> {
         // What is audited is in memory for a while: it must not get into a core dump.
         nix::sys::prctl::set_dumpable(false).context("cannot switch off core dumps")?;
+        // Whatever files it makes are root's alone.
+        umask(Mode::from_bits_truncate(0o077));
         let (config, text) = Config::read(self.config.as_deref())?;
         let level = match self.level {
             LevelArgument::Metadata => Level::Metadata,

@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,
     /// The verifier key that is trusted, as the first start said it
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = log_key)]
     key: Option<String>,
     /// Look at entries from this time on only (2026-01-31T12:00:00Z); the tree is verified as a whole
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -38,8 +38,8 @@ pub(super) struct Arguments {
     /// A checkpoint that was kept elsewhere; may be given several times
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
-    /// The verifier key of a witness; may be given several times
-    #[arg(long, value_name = "KEY")]
+    /// The verifier key of a witness; may be given several times: one of them must have signed
+    #[arg(long, value_name = "KEY", value_parser = witness_key)]
     witness: Vec<String>,
     /// As JSON
     #[arg(long)]
@@ -54,10 +54,23 @@ impl Arguments {
             "there is no log in {}; `--data-dir` or `--log` says where it is",
             log.display()
         );
+        let is_log = ["checkpoint", "journal", "keys", "tile"];
+        ensure!(
+            is_log.iter().any(|name| log.join(name).exists()),
+            "{} is no log of mcp-auditor",
+            log.display()
+        );
         let mut retained = Vec::new();
         for path in &self.checkpoint {
             let what = || format!("cannot read the checkpoint {}", path.display());
-            retained.push(fs::read_to_string(path).with_context(what)?);
+            let note = fs::read_to_string(path).with_context(what)?;
+            // What is no checkpoint says nothing of the log.
+            ensure!(
+                note.contains("\n\n\u{2014} "),
+                "{} is no checkpoint: a checkpoint is a signed note",
+                path.display()
+            );
+            retained.push(note);
         }
         let demands = Demands {
             key: self.key,
@@ -77,6 +90,19 @@ impl Arguments {
             Verdict::Tampered(_) => ExitCode::from(TAMPERED),
         })
     }
+}
+
+fn log_key(text: &str) -> Result<String, String> {
+    let is_key = auditor_ledger::is_verifier_key(text);
+    is_key
+        .then(|| text.to_owned())
+        .ok_or_else(|| "it is no verifier key, such as mcp-auditor/NODE+1e1399b0+AblP…".to_owned())
+}
+
+fn witness_key(text: &str) -> Result<String, String> {
+    let key = auditor_ledger::witness::Witness::read(text);
+    key.map(|_| text.to_owned())
+        .map_err(|error| format!("{error}: one is such as witness.example+34970a8b+BG8G…"))
 }
 
 /// The first entry that is not before a time.
@@ -170,13 +196,12 @@ fn print_intact(report: &Report, demands: &Demands) {
         ),
         count => println!("  it goes on from the {count} checkpoints that were kept"),
     }
-    if let Some((size, who)) = &report.cosigned {
-        let who = if who.is_empty() {
-            "nobody that is named by --witness".to_owned()
-        } else {
-            harmless(&who.join(", "))
-        };
-        println!("  {size} entries were signed by {who}");
+    if let Some((size, who)) = report
+        .cosigned
+        .as_ref()
+        .filter(|(_, who)| !who.is_empty())
+    {
+        println!("  {size} entries were signed by {}", harmless(&who.join(", ")));
     }
     if demands.key.is_none()
         && let Some(first) = report.keys.first()

@@ -216,7 +216,12 @@ fn data(setup: &Setup) -> String {
 
 /// All entries of a log whose daemon has stopped.
 pub(super) fn all(setup: &Setup) -> Result<Vec<String>> {
-    let folder = PathBuf::from(data(setup)).join("log/tile/entries");
+    entries(&PathBuf::from(data(setup)).join("log"))
+}
+
+/// All entries of a log that nobody writes any more.
+pub(super) fn entries(log: &Path) -> Result<Vec<String>> {
+    let folder = log.join("tile/entries");
     let mut entries = Vec::new();
     // A thousand bundles are more than a test fills.
     for number in 0.. {

@@ -9,6 +9,7 @@ mod environment;
 mod log;
 mod losses;
 mod naming;
+mod search;
 mod signals;
 mod who;
 
@@ -36,7 +37,7 @@ pub(crate) struct Setup {
 
 type Test = Named<fn(&Setup) -> Result<()>>;
 
-const TESTS: [Test; 25] = [
+const TESTS: [Test; 26] = [
     ("contract_wrong_usage", commands::wrong_usage),
     ("contract_unusable_host", commands::unusable_host),
     ("contract_unknown_key", commands::unknown_key),
@@ -59,6 +60,7 @@ const TESTS: [Test; 25] = [
     ("contract_log_witnessed", log::witnessed),
     ("contract_delivered", delivery::everywhere),
     ("contract_delivered_late", delivery::late),
+    ("contract_exercised", search::exercised),
     ("contract_canary_metadata", canary::metadata),
     ("contract_canary_request", canary::request),
     ("contract_canary_request_response", canary::request_response),

@@ -101,8 +101,8 @@ fn unit() -> Result<()> {
         apt::install(&["systemd"])?;
     }
     let text = fs::read_to_string(workspace::root().join("deploy/systemd/mcp-auditor.service"))?;
-    // The program is where a package would put it.
-    let auditor = workspace::auditor();
+    // The program is where a package would put it; the check is that it is there too.
+    let auditor = build::build()?;
     let text = text.replace("/usr/bin/mcp-auditor", &auditor.to_string_lossy());
     let file = workspace::target().join("mcp-auditor.service");
     fs::write(&file, text)?;

@@ -60,6 +60,8 @@ fn all(options: &Options, installing: Option<JoinHandle<Result<Installed>>>) -> 
     let auditor = build::build()?;
     let tests = build_tests()?;
     let mut installed = installed;
+    let query = build::query(build::Profile::Dev)?;
+    installed.push(("AUDITOR_E2E_QUERY", path_text(&query)?.to_owned()));
     if installed
         .iter()
         .any(|(name, _)| *name == "AUDITOR_E2E_KUBERNETES")
@@ -76,6 +78,7 @@ fn image() -> Result<String> {
     image::image(&image::Options {
         tag: "docker.io/local/mcp-auditor:e2e".to_owned(),
         archive: Some(archive.clone()),
+        daemon_only: true,
     })?;
     Ok(archive.display().to_string())
 }

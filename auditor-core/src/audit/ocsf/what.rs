@@ -8,7 +8,7 @@ use super::container::Container;
 use crate::audit::{event::AuditEvent, hex::Shown, settings::Level};
 use crate::{
     key::Side,
-    mcp::{Failure, Kind, Outcome, Part},
+    mcp::{Failure, Interaction, Kind, Outcome, Part},
 };
 
 #[derive(Serialize)]
@@ -179,8 +179,11 @@ fn known_verb(method: &str) -> &str {
     }
 }
 
-pub(super) fn http_response(part: &Part) -> Option<HttpResponse<'_>> {
-    let head = part.http.as_deref().filter(|head| head.status != 0)?;
+pub(super) fn http_response(interaction: &Interaction) -> Option<HttpResponse<'_>> {
+    let told = interaction.response.as_ref();
+    let head = told.and_then(|part| part.http.as_deref());
+    let head = head.or(interaction.answer_head.as_deref());
+    let head = head.filter(|head| head.status != 0)?;
     Some(HttpResponse {
         code: head.status,
         content_type: head.content_type.as_deref(),
