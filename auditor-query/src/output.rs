@@ -101,11 +101,14 @@ pub(crate) fn table(
     }
     let gaps = 2 * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > width {
-        let Some(widest) = widths
+        // What identifies an event is of no use when it is cut.
+        let is_whole = |name: &String| ["time", "uid"].contains(&name.as_str());
+        let cut = widths
             .iter_mut()
-            .max()
-            .filter(|widest| **widest > NARROWEST)
-        else {
+            .zip(names)
+            .filter(|(_, name)| !is_whole(name));
+        let widest = cut.map(|(width, _)| width).max();
+        let Some(widest) = widest.filter(|widest| **widest > NARROWEST) else {
             break;
         };
         *widest -= 1;

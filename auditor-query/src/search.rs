@@ -9,10 +9,10 @@ use datafusion::{
     arrow::{
         array::{AsArray as _, RecordBatch, UInt32Array},
         compute::{concat_batches, take_record_batch},
-        datatypes::{Int64Type, SchemaRef},
+        datatypes::{DataType, Int64Type, SchemaRef},
     },
-    functions::expr_fn::coalesce,
-    logical_expr::{Case, Expr},
+    functions::expr_fn::{coalesce, concat, concat_ws, split_part},
+    logical_expr::{Case, Expr, cast},
     prelude::{DataFrame, col, lit},
 };
 
@@ -103,19 +103,34 @@ fn columns(search: &Search, events: &DataFrame) -> Vec<Expr> {
         return wanted.into_iter().map(col).collect();
     }
     // For people: who, what, what was touched, how it ended.
+    let base = |path: Expr| split_part(path, lit("/"), lit(-1));
+    let program = base(coalesce(vec![col("client_script"), col("client_exe")]));
+    let program = concat(vec![
+        program,
+        lit("["),
+        cast(col("client_pid"), DataType::Utf8View),
+        lit("]"),
+    ]);
+    // A hash says less to people than what it is the hash of.
+    let is_hash = col("identity").like(lit("exe:%"));
+    let named = when(is_hash.is_not_true(), col("identity"));
     let who = coalesce(vec![
-        col("identity"),
-        col("client_script"),
-        col("client_exe"),
+        named,
+        when(col("client_pid").is_not_null(), program),
         col("host"),
     ]);
     let target = coalesce(vec![col("target"), lit("")]);
-    let call = datafusion::functions::expr_fn::concat_ws(lit(" "), vec![col("method"), target]);
+    let call = concat_ws(lit(" "), vec![col("method"), target]);
     let is = |class: &str| col("class").eq(lit(class));
-    let title = when(is("finding"), col("title"));
-    let what = coalesce(vec![title, when(is("lifecycle"), col("occasion")), when(col("method").is_not_null(), call), col("kind")]);
+    let what = coalesce(vec![
+        when(is("finding"), col("title")),
+        when(is("lifecycle"), col("occasion")),
+        when(col("method").is_not_null(), call),
+        col("kind"),
+    ]);
     let touched = coalesce(vec![col("resources"), col("classes")]);
-    let ended = coalesce(vec![col("outcome"), col("severity"), col("gap_cause")]);
+    let severity = when(is("finding"), col("severity"));
+    let ended = coalesce(vec![col("outcome"), severity, col("gap_cause")]);
     let mut shown = vec![
         col("time"),
         col("uid"),

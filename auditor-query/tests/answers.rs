@@ -34,9 +34,18 @@ fn log(folder: &Path) {
 
 fn ask(folder: &Path, words: &[&str]) -> (i32, String, String) {
     let mut query = Command::new(env!("CARGO_BIN_EXE_mcp-auditor-query"));
-    let output = query.args(words).arg("--data-dir").arg(folder).output().unwrap();
+    let output = query
+        .args(words)
+        .arg("--data-dir")
+        .arg(folder)
+        .output()
+        .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 #[test]
@@ -53,25 +62,54 @@ fn what_is_asked_is_answered() {
         out
     };
     assert_eq!(found(&["search", "--count"]).trim(), "5");
-    assert_eq!(found(&["search", "--table", "cust*", "--count"]).trim(), "1");
-    assert_eq!(found(&["search", "--table", "cust%", "--count"]).trim(), "0");
+    assert_eq!(
+        found(&["search", "--table", "cust*", "--count"]).trim(),
+        "1"
+    );
+    assert_eq!(
+        found(&["search", "--table", "cust%", "--count"]).trim(),
+        "0"
+    );
     let rows = found(&["search", "--table", "customers", "--json"]);
     let row: Value = serde_json::from_str(&rows).unwrap();
-    assert_eq!((&row["uid"], &row["chain_parent"], &row["log_index"]), (&json!("b"), &json!("a"), &json!(2)));
-    let csv = found(&["search", "--sql", "SELECT class, count(*) AS n FROM events GROUP BY 1 ORDER BY 1", "--csv"]);
+    assert_eq!(
+        (&row["uid"], &row["chain_parent"], &row["log_index"]),
+        (&json!("b"), &json!("a"), &json!(2))
+    );
+    let csv = found(&[
+        "search",
+        "--sql",
+        "SELECT class, count(*) AS n FROM events GROUP BY 1 ORDER BY 1",
+        "--csv",
+    ]);
     assert_eq!(csv, "class,n\nfinding,1\ninteraction,2\nlifecycle,1\n,1\n");
     // The one that is nothing is said.
     let (_, _, said) = ask(folder, &["search", "--count"]);
-    assert!(said.contains("1 entries are none that this version knows"), "{said}");
+    assert!(
+        said.contains("1 entries are none that this version knows"),
+        "{said}"
+    );
     let table = found(&["search", "--type", "finding"]);
-    assert!(table.contains("Odd ·[2J") && !table.contains('\u{1b}'), "{table}");
+    assert!(
+        table.contains("Odd ·[2J") && !table.contains('\u{1b}'),
+        "{table}"
+    );
     let timeline = found(&["timeline", "--chain", "a"]);
-    let order: Vec<_> = ["orders", "query: p1", "customers", "FINDING odd"].iter().map(|what| timeline.find(what)).collect();
+    let order: Vec<_> = ["orders", "query: p1", "customers", "FINDING odd"]
+        .iter()
+        .map(|what| timeline.find(what))
+        .collect();
     assert!(order.iter().all(Option::is_some), "{timeline}");
     let chain = found(&["chain", "f"]);
-    assert!(chain.contains("<- this event") && chain.contains("select table customers"), "{chain}");
+    assert!(
+        chain.contains("<- this event") && chain.contains("select table customers"),
+        "{chain}"
+    );
     let report = found(&["report", "soc2", "--from", "1970-01-01"]);
-    assert!(report.contains("is intact") && report.contains("CC7.2"), "{report}");
+    assert!(
+        report.contains("is intact") && report.contains("CC7.2"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -83,13 +121,38 @@ fn what_cannot_be_asked_says_why() {
         let (code, _, said) = ask(folder, words);
         assert!(code != 0 && said.contains(why), "{words:?}: {said}");
     };
-    fails(&["search", "--sql", "DROP TABLE events"], "DDL not supported");
-    fails(&["search", "--sql", "COPY events TO '/tmp/x.csv'"], "DML not supported");
-    fails(&["search", "--sql", "SELECT * FROM '/etc/passwd'"], "not found");
-    fails(&["search", "--sql", "SELECT nothing FROM events"], "nothing");
+    fails(
+        &["search", "--sql", "DROP TABLE events"],
+        "DDL not supported",
+    );
+    fails(
+        &["search", "--sql", "COPY events TO '/tmp/x.csv'"],
+        "DML not supported",
+    );
+    fails(
+        &["search", "--sql", "SELECT * FROM '/etc/passwd'"],
+        "not found",
+    );
+    fails(
+        &["search", "--sql", "SELECT nothing FROM events"],
+        "nothing",
+    );
     fails(&["search", "--since", "yesterday"], "neither a time");
-    fails(&["search", "--sql", "SELECT 1", "--tool", "x"], "leave the other filters out");
+    fails(
+        &["search", "--sql", "SELECT 1", "--tool", "x"],
+        "leave the other filters out",
+    );
     fails(&["timeline"], "say of whom or what");
     fails(&["chain", "zzz"], "no event `zzz`");
-    fails(&["report", "gdpr", "--from", "2026-02-01", "--to", "2026-01-01"], "is not before");
+    fails(
+        &[
+            "report",
+            "gdpr",
+            "--from",
+            "2026-02-01",
+            "--to",
+            "2026-01-01",
+        ],
+        "is not before",
+    );
 }

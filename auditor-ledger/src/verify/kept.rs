@@ -73,7 +73,11 @@ pub(super) fn cosigned(
         tampering(What::Unwitnessed, told).file(&path)
     };
     let Some(note) = files::text(&path).map_err(Stop::from)? else {
-        return if witnesses.is_empty() { Ok(None) } else { Err(unwitnessed()) };
+        return if witnesses.is_empty() {
+            Ok(None)
+        } else {
+            Err(unwitnessed())
+        };
     };
     let kept = checkpoint(&note, keys).map_err(|error| refused(error).file(&path))?;
     if kept.size() > signed.size() {

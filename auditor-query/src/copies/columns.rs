@@ -275,7 +275,11 @@ impl Table for Events {
         "rows": Read::Long(|event| event.mcp()?.result.as_ref()?.rows),
         "query_type": Read::Text(|event| text(&event.mcp()?.query.as_ref()?.r#type)),
         "sensitivity": mcp!(sensitivity),
-        "resources": Read::Text(|event| joined(event.mcp()?.resources.iter().map(Resource::line))),
+        "resources": Read::Text(|event| {
+            // The tool has a column of its own.
+            let is_thing = |one: &&Resource<'_>| one.kind.as_deref() != Some("tool");
+            joined(event.mcp()?.resources.iter().filter(is_thing).map(Resource::line))
+        }),
         "classes": Read::Text(|event| {
             joined(event.mcp()?.classifications.iter().filter_map(|class| text(&class.class)))
         }),

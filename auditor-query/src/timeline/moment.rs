@@ -75,19 +75,12 @@ pub(super) fn who(entry: &Entry, side: &str) -> String {
     let program = script
         .or_else(|| entry.mcp(&format!("/{side}/exe")))
         .map(base);
-    let name = match (subject, program) {
-        // An executable's own name says less than what it runs.
-        (Some(subject), Some(program)) if subject.starts_with("executable:") => {
-            let _ = subject;
-            program.to_owned()
-        }
-        (Some(subject), _) => subject.to_owned(),
-        (None, Some(program)) => program.to_owned(),
-        (None, None) => "unknown".to_owned(),
-    };
+    // A hash says less to people than what it is the hash of.
+    let subject = subject.filter(|subject| !subject.starts_with("exe:"));
+    let name = subject.or(program).unwrap_or("unknown");
     match pid {
         Some(pid) => format!("{name}[{pid}]"),
-        None => name,
+        None => name.to_owned(),
     }
 }
 
@@ -214,11 +207,17 @@ fn interaction(entry: &Entry) -> Moment {
 /// What an interaction touched, and what was done for it.
 fn parts(entry: &Entry) -> Vec<Moment> {
     let mut all = Vec::new();
-    for one in entry.list("/resources") {
+    let is_thing = |one: &&Value| text(one, "kind") != Some("tool");
+    for one in entry.list("/resources").iter().filter(is_thing) {
         let [kind, name, operation] =
             ["kind", "name", "operation"].map(|name| text(one, name).unwrap_or("?"));
         let level = one.pointer("/sensitivity/level").and_then(Value::as_str);
         let level = level.map_or_else(String::new, |level| format!(" ({level})"));
+        let operation = if operation == "unknown" {
+            "names"
+        } else {
+            operation
+        };
         let line = format!("{operation} {kind} {name}{level}");
         all.push(Moment::of(entry, "resource", harmless(&line)).named(name));
     }
@@ -297,7 +296,10 @@ fn deeds(entry: &Entry, all: &mut Vec<Moment>) {
 
 fn finding(entry: &Entry) -> Moment {
     let title = entry.text("/finding_info/title").unwrap_or("finding");
-    let kind = entry.mcp("/finding").unwrap_or_default();
+    // What a rule found is of the rule's kind.
+    let kind = entry.mcp("/finding").filter(|kind| *kind != "rule");
+    let kind = kind.or_else(|| entry.text("/finding_info/types/0"));
+    let kind = kind.unwrap_or_default();
     let severity = entry.text("/severity").unwrap_or("?");
     let line = format!("FINDING {kind} ({severity}): {title}");
     Moment::of(entry, "finding", harmless(&line))

@@ -70,8 +70,8 @@ impl Arguments {
     pub(super) fn execute(self) -> Result<()> {
         // What is audited is in memory for a while: it must not get into a core dump.
         nix::sys::prctl::set_dumpable(false).context("cannot switch off core dumps")?;
-        // Whatever files it makes are root's alone.
-        umask(Mode::from_bits_truncate(0o077));
+        // Whatever files it makes are for root and its group, whatever is usual where it is started.
+        umask(Mode::from_bits_truncate(0o027));
         let (config, text) = Config::read(self.config.as_deref())?;
         let level = match self.level {
             LevelArgument::Metadata => Level::Metadata,

@@ -196,12 +196,11 @@ fn print_intact(report: &Report, demands: &Demands) {
         ),
         count => println!("  it goes on from the {count} checkpoints that were kept"),
     }
-    if let Some((size, who)) = report
-        .cosigned
-        .as_ref()
-        .filter(|(_, who)| !who.is_empty())
-    {
-        println!("  {size} entries were signed by {}", harmless(&who.join(", ")));
+    if let Some((size, who)) = report.cosigned.as_ref().filter(|(_, who)| !who.is_empty()) {
+        println!(
+            "  {size} entries were signed by {}",
+            harmless(&who.join(", "))
+        );
     }
     if demands.key.is_none()
         && let Some(first) = report.keys.first()

@@ -19,7 +19,8 @@ const MANIFESTS: &str = "deploy/manifests/mcp-auditor.yaml";
 /// The Kubernetes that it is made for: helm built from its module knows none.
 const KUBERNETES: &str = "1.36";
 /// Values that switch on all that is off.
-const ALL: [&str; 7] = [
+const ALL: [&str; 8] = [
+    "index.enabled=true",
     "metrics.serviceMonitor.enabled=true",
     "metrics.dashboard.enabled=true",
     "networkPolicy.enabled=true",
@@ -31,7 +32,7 @@ const ALL: [&str; 7] = [
 
 pub(super) fn check(report: &mut Report) {
     report.check("helm chart and manifests", chart);
-    report.check("systemd unit", unit);
+    report.check("systemd units", units);
     report.check("manual pages and completions", generated);
 }
 
@@ -96,21 +97,27 @@ fn schemas() -> Result<PathBuf> {
     })
 }
 
-fn unit() -> Result<()> {
+fn units() -> Result<()> {
     if apt::is_here() {
         apt::install(&["systemd"])?;
     }
-    let text = fs::read_to_string(workspace::root().join("deploy/systemd/mcp-auditor.service"))?;
-    // The program is where a package would put it; the check is that it is there too.
+    // Programs are where a package would put them; the check is that they are there too.
     let auditor = build::build()?;
-    let text = text.replace("/usr/bin/mcp-auditor", &auditor.to_string_lossy());
-    let file = workspace::target().join("mcp-auditor.service");
-    fs::write(&file, text)?;
-    let mut analyze = command(
-        "systemd-analyze",
-        ["verify", "--man=no", "--recursive-errors=no"],
-    );
-    run(analyze.arg(file))
+    let query = build::query(build::Profile::Dev)?;
+    let folder = workspace::target().join("units");
+    fs::create_dir_all(&folder)?;
+    for name in ["mcp-auditor.service", "mcp-auditor-index.service"] {
+        let text = fs::read_to_string(workspace::root().join("deploy/systemd").join(name))?;
+        let text = text.replace("/usr/bin/mcp-auditor-query", &query.to_string_lossy());
+        let text = text.replace("/usr/bin/mcp-auditor ", &format!("{} ", auditor.display()));
+        fs::write(folder.join(name), text)?;
+        let mut analyze = command(
+            "systemd-analyze",
+            ["verify", "--man=no", "--recursive-errors=no"],
+        );
+        run(analyze.arg(folder.join(name)))?;
+    }
+    Ok(())
 }
 
 fn generated() -> Result<()> {
