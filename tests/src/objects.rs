@@ -77,7 +77,17 @@ fn verdict(case: &Case, events: &[Event]) -> Option<String> {
             event.interaction.kind == "gap" && cause == Some("unheard")
         };
         return match events.iter().filter(is_gap).count() {
-            0 => Some("what could not be heard was not reported as a gap".to_owned()),
+            0 => {
+                let said = events.iter().map(|event| {
+                    let mcp = |name: &str| &event.json["unmapped"]["mcp"][name];
+                    let words = ["kind", "method", "stage", "outcome", "gap"].map(mcp);
+                    words.map(Value::to_string).join(" ")
+                });
+                let said: Vec<_> = said.collect();
+                Some(format!(
+                    "what could not be heard was not reported as a gap: {said:?}"
+                ))
+            }
             _ => None,
         };
     }

@@ -14,9 +14,9 @@ pub(crate) use columns::{Classes, Events, LOG_INDEX, Resources, Table};
 pub(crate) use folder::{Copies, Held};
 
 /// Entries of a file at first.
-pub(crate) const PIECE: u64 = 8_192;
+pub(crate) const PIECE: u64 = if cfg!(test) { 64 } else { 8_192 };
 /// Pieces that become one file.
-pub(crate) const WHOLE: u64 = 64;
+pub(crate) const WHOLE: u64 = if cfg!(test) { 4 } else { 64 };
 /// The names of the tables, which files and queries use.
 pub(crate) const TABLES: [&str; 3] = [Events::NAME, Resources::NAME, Classes::NAME];
 

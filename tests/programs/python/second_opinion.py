@@ -1,8 +1,8 @@
 """Asks DuckDB the questions that `mcp-auditor search` is asked, over the entries of the log as JSON lines.
 
-    second_opinion.py ENTRIES COPIES QUERY-PROGRAM LOG-ARGUMENT...
+    second_opinion.py ENTRIES QUERY-PROGRAM LOG-ARGUMENT...
 
-Both must answer alike: filters, aggregates, joins. So must DuckDB over the Parquet that the program wrote.
+Both must answer alike: filters, aggregates, joins.
 """
 
 import csv
@@ -14,7 +14,7 @@ import tempfile
 
 import duckdb
 
-entries, copies, program, *log = sys.argv[1:]
+entries, program, *log = sys.argv[1:]
 
 
 def search(*words):
@@ -95,14 +95,14 @@ for query in [
 # Filters, against the conditions that they stand for.
 final = "stage IS DISTINCT FROM 'open'"
 some = dict(zip(["token", "pid", "chain"], duckdb.sql(
-    "SELECT max(token_hash), max(client_pid), max(chain_parent) FROM told").fetchone()))
-touches = "len(list_filter(resources, r -> {})) > 0"
+    "SELECT max(token_hash), max(client_pid), max(chain_parent) FROM told").fetchall()[0]))
+touches = "len(list_filter(resources, lambda r: {})) > 0"
 for words, condition in [
     (["--tool", "read_query"], "tool = 'read_query'"),
     (["--tool", "read_*", "--outcome", "success"], "tool LIKE 'read\\_%' ESCAPE '\\' AND outcome = 'success'"),
     (["--table", "customers"], touches.format("r[1] = 'table' AND r[2] = 'customers'")),
     (["--resource", "*t*", "--resource", "nothing"], touches.format("r[2] LIKE '%t%'")),
-    (["--class", "secret*"], "len(list_filter(classes, c -> c[1] LIKE 'secret%')) > 0"),
+    (["--class", "secret*"], "len(list_filter(classes, lambda c: c[1] LIKE 'secret%')) > 0"),
     (["--decision", "denied"], "observed_decision = 'denied'"),
     (["--token", some["token"]], f"token_hash = '{some['token']}'"),
     (["--pid", str(some["pid"])], f"(client_pid = {some['pid']} OR server_pid = {some['pid']})"),
@@ -114,9 +114,4 @@ for words, condition in [
     ours = search("--limit", "1000000", "--csv", "--columns", "uid,log_index", *words)
     same(words, ours, by_duckdb(f"SELECT uid, log_index FROM told WHERE {final} AND {condition}"))
 
-# The copies are Parquet for everybody.
-if copies != "-":
-    same("copies", by_duckdb(f"SELECT log_index, uid, method, rows FROM read_parquet('{copies}/events-*.parquet')"),
-         by_duckdb(f"SELECT log_index, uid, method, rows FROM told WHERE log_index < (SELECT max(log_index) + 1 FROM read_parquet("
-                   f"'{copies}/events-*.parquet'))"))
 print(count)
