@@ -1,4 +1,5 @@
 //! The program as it is called: what it prints, and how it fails.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::{path::Path, process::Command};
 

@@ -41,7 +41,7 @@ use crate::{
     policy::Policies,
     probe::{Counts, Enrolment, KernelSide, Loaded, Request},
     rules,
-    store::Store,
+    store::{self, Store},
     tls::{FileKey, Knowledge},
     workload::{Cgroups, Containers, Hasher, Lost, Pods, Programs, Spire, Table, Workflows},
 };
@@ -154,6 +154,8 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
     }
     let mut capture = capture::start(ring).context("cannot start the capture thread")?;
     enroller.enroll_present(options.data_dir.as_deref());
+    // What happens from here on waits in the ring until there is a pipeline for it.
+    let heard_from = store::now_ms();
     let stacks = enroller.stacks();
     let enrolment = enroller
         .start()
@@ -191,6 +193,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
             &options.config.ledger,
             options.config.sinks.clone(),
             &device,
+            heard_from,
         )?);
         daemon.note_configuration(&options.file.text);
     }
@@ -240,13 +243,14 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<Summary> {
             _ = tick.tick() => daemon.handle_tick(&mut kernel, &counters),
         }
     }
+    let heard_until = store::now_ms();
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     drain(&mut daemon, &mut capture, &mut kernel).await;
     let now = daemon.clock.now();
     let counts = kernel.counts().unwrap_or_default();
     daemon.take_losses(&kernel, counts, now);
     let enrolment = daemon.enrolment.take();
-    let summary = daemon.finish(counts, now)?;
+    let summary = daemon.finish(counts, now, heard_until)?;
     if let Some(enrolment) = enrolment {
         enrolment.stop();
     }
@@ -572,11 +576,11 @@ impl Daemon {
         Ok(())
     }
 
-    fn finish(mut self, kernel: Counts, now: Time) -> Result<Summary> {
+    fn finish(mut self, kernel: Counts, now: Time, heard_until: u64) -> Result<Summary> {
         self.pipeline.handle_shutdown(now, &self.table);
         self.write_events(now);
         if let Some(store) = self.store.take() {
-            let counts = store.stop();
+            let counts = store.stop(heard_until);
             if counts.lost > 0 {
                 tracing::error!(events = counts.lost, "events are not in the log");
             }

@@ -141,6 +141,7 @@ fn interaction(number: u64) -> Interaction {
         round_trip: None,
         request: Some(part(1, number, request)),
         response: Some(part(2, number, response)),
+        answer_head: None,
         outcome: Outcome::Success,
         gap: None,
         unheard: None,

@@ -98,10 +98,11 @@ impl<'a> Event<'a> {
         self.unmapped.as_ref()?.mcp.as_ref()
     }
 
+    /// A side; of a finding about two, the client is who it was found at.
     fn side(&self, is_client: bool) -> Option<&Side<'a>> {
         let mcp = self.mcp()?;
         if is_client {
-            mcp.client.as_ref()
+            mcp.client.as_ref().or(mcp.second.as_ref())
         } else {
             mcp.server.as_ref()
         }
@@ -213,7 +214,7 @@ impl Table for Events {
         "identity": Read::Text(|event| {
             let mcp = event.mcp()?;
             let told = mcp.identity.as_ref().and_then(|both| both.client.as_ref());
-            text(&told.or_else(|| mcp.client.as_ref()?.identity.as_ref())?.subject)
+            text(&told.or_else(|| event.side(true)?.identity.as_ref())?.subject)
         }),
         "assurance": Read::Text(|event| text(&event.mcp()?.identity.as_ref()?.client.as_ref()?.assurance)),
         "verified": Read::Truth(|event| event.mcp()?.identity.as_ref()?.client.as_ref()?.verified),
@@ -295,12 +296,13 @@ impl Table for Events {
         "about": Read::Text(|event| {
             let mcp = event.mcp().filter(|mcp| mcp.finding.is_some())?;
             let involved = [&mcp.first, &mcp.second].into_iter().flatten();
-            let mut uids: Vec<_> = involved.map(|one| &one.event).chain([&mcp.event]).flatten().collect();
+            let single = involved.map(|one| &one.event).chain([&mcp.event]).flatten();
             let related = event.finding_info.as_ref().map_or(&[][..], |info| &info.related_events);
-            uids.extend(related.iter().filter_map(|one| one.uid.as_ref()));
-            uids.sort_by(|a, b| (***a).cmp(&***b));
-            uids.dedup_by(|a, b| ***a == ***b);
-            joined(uids.into_iter().map(|uid| Cow::Borrowed(&**uid)))
+            let related = related.iter().filter_map(|one| one.uid.as_ref());
+            let mut uids: Vec<&str> = single.chain(related).map(|uid| &**uid).collect();
+            uids.sort_unstable();
+            uids.dedup();
+            joined(uids.into_iter().map(Cow::Borrowed))
         }),
         "occasion": mcp!(lifecycle.what),
         "gap_cause": mcp!(gap.cause),

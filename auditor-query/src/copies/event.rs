@@ -176,9 +176,9 @@ pub(crate) struct Mcp<'a> {
     #[serde(borrow)]
     pub(crate) event: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(crate) first: Option<Involved<'a>>,
+    pub(crate) first: Option<Side<'a>>,
     #[serde(borrow)]
-    pub(crate) second: Option<Involved<'a>>,
+    pub(crate) second: Option<Side<'a>>,
     #[serde(borrow)]
     pub(crate) secret_hash: Option<Text<'a>>,
     #[serde(borrow)]
@@ -192,9 +192,12 @@ pub(crate) struct Flow<'a> {
     pub(crate) community_id: Option<Text<'a>>,
 }
 
+/// A side of an interaction, or who is involved in a finding and by which event.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Side<'a> {
+    #[serde(borrow)]
+    pub(crate) event: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) identity: Option<Identity<'a>>,
     pub(crate) pid: Option<i64>,
@@ -423,13 +426,6 @@ pub(crate) struct Gap<'a> {
     #[serde(borrow)]
     pub(crate) cause: Option<Text<'a>>,
     pub(crate) bytes_lost: Option<i64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Involved<'a> {
-    #[serde(borrow)]
-    pub(crate) event: Option<Text<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -178,11 +178,9 @@ impl Copies {
             let processors = thread::available_parallelism().map_or(1, usize::from);
             let workers = processors.min(missing.len());
             let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            let results = workers.into_iter().map(|worker| worker.join());
+            let mut results = workers.into_iter().map(|worker| worker.join());
             let died = || self.failed(io::Error::other("a thread that writes copies died"));
-            results
-                .map(|result| result.unwrap_or_else(|_| Err(died())))
-                .collect()
+            results.try_for_each(|result| result.unwrap_or_else(|_| Err(died())))
         })
     }
 

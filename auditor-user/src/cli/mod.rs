@@ -43,7 +43,7 @@ enum Command {
     /// Prove that an event is in the log, or check such a proof.
     Proof(proof::Arguments),
     #[command(flatten)]
-    Query(auditor_query_cli::Query),
+    Query(Box<auditor_query_cli::Query>),
     /// Make manual pages and completions for shells.
     Generate(generate::Arguments),
     /// Search the file on standard input for TLS stacks: what `run` starts for large files.

@@ -39,7 +39,7 @@ pub(crate) fn replay(options: Options, path: &Path, output: Output) -> Result<Su
         written: *played.as_ref().unwrap_or(&0),
         ..Counts::default()
     };
-    let summary = daemon.finish(counts, last)?;
+    let summary = daemon.finish(counts, last, last.millis())?;
     played?;
     Ok(summary)
 }

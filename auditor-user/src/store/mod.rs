@@ -79,7 +79,8 @@ enum Item {
     /// An event of so many bytes.
     Event(usize),
     Occasion(Occasion),
-    Stop,
+    /// The auditor stops; since when it hears nothing, in UTC milliseconds.
+    Stop(u64),
 }
 
 /// What was counted.
@@ -99,7 +100,8 @@ pub(crate) fn folder(data_dir: &Path) -> PathBuf {
 }
 
 impl Store {
-    /// Opens the log below a data directory, says in it that the auditor starts, and delivers from it.
+    /// Opens the log below a data directory, says in it that the auditor starts, and delivers from it. It hears since
+    /// `heard_from`, in UTC milliseconds: what the entry says.
     ///
     /// # Errors
     /// When the log cannot be written, or is not as it was written, or sinks cannot be started.
@@ -108,6 +110,7 @@ impl Store {
         config: &Ledger,
         sinks: Vec<Settings>,
         device: &Device,
+        heard_from: u64,
     ) -> Result<Self> {
         let node = node(device);
         let origin = format!("mcp-auditor/{node}");
@@ -155,11 +158,12 @@ impl Store {
             pace: Pace::default(),
             retained: None,
         };
-        keeper.note(&Occasion::Start {
+        let start = Occasion::Start {
             torn_bytes: opened.torn_bytes,
             last_ms: opened.last_ms,
             key: opened.link.key,
-        });
+        };
+        keeper.note_at(&start, heard_from);
         keeper.commit();
         let thread = thread::Builder::new().name("store".to_owned());
         let thread = thread
@@ -217,9 +221,11 @@ impl Store {
         Ok(self.delivery.reload(sinks)?)
     }
 
-    /// Says that the auditor stops, waits until all is durable, and some seconds until it is delivered.
-    pub(crate) fn stop(self) -> Counts {
-        self.shared.fill(|queue| queue.items.push(Item::Stop));
+    /// Says that the auditor stops, and hears nothing since `heard_until` (UTC milliseconds); waits until all is durable, and
+    /// some seconds until it is delivered.
+    pub(crate) fn stop(self, heard_until: u64) -> Counts {
+        self.shared
+            .fill(|queue| queue.items.push(Item::Stop(heard_until)));
         if self.thread.join().is_err() {
             tracing::error!("the thread that keeps events ended by itself");
         }
@@ -299,8 +305,8 @@ struct Keeper {
 impl Keeper {
     fn run(mut self) {
         let mut taken = Queue::default();
-        let mut stops = false;
-        while !stops {
+        let mut stops = None;
+        while stops.is_none() {
             let due = self.pace.poll_timeout();
             let wait = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
             self.shared.take(&mut taken, wait);
@@ -313,7 +319,7 @@ impl Keeper {
                         self.append(event.to_vec());
                     }
                     Item::Occasion(occasion) => self.note(&occasion),
-                    Item::Stop => stops = true,
+                    Item::Stop(heard_until) => stops = Some(heard_until),
                 }
                 self.commit_when_due();
             }
@@ -327,7 +333,7 @@ impl Keeper {
         }
         // What is said from here on is not in the log of this run.
         self.shared.is_stopped.store(true, Ordering::Relaxed);
-        self.note(&Occasion::Stop);
+        self.note_at(&Occasion::Stop, stops.unwrap_or_else(now_ms));
         self.commit();
         if let Err(error) = self.log.close() {
             tracing::error!("the log could not be closed, which loses nothing: {error}");
@@ -360,7 +366,11 @@ impl Keeper {
     }
 
     fn note(&mut self, occasion: &Occasion) {
-        let entry = self.lifecycle.entry(occasion, now_ms());
+        self.note_at(occasion, now_ms());
+    }
+
+    fn note_at(&mut self, occasion: &Occasion, time_ms: u64) {
+        let entry = self.lifecycle.entry(occasion, time_ms);
         self.append(entry);
     }
 
@@ -434,7 +444,8 @@ fn node(device: &Device) -> String {
     }
 }
 
-fn now_ms() -> u64 {
+/// Now, in UTC milliseconds.
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -39,13 +39,13 @@ with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as lines:
     for index, line in enumerate(open(entries)):
         event = json.loads(line)
         mcp = event["unmapped"]["mcp"]
-        method = at(mcp, "method")
+        method, who = at(mcp, "method"), mcp.get("client") or mcp.get("second")
         json.dump({
             "log_index": index, "uid": event["metadata"]["uid"], "class": {6003: "interaction", 6002: "lifecycle"}.get(
                 event["class_uid"], "finding"), "stage": at(mcp, "stage"), "method": method,
             "tool": at(mcp, "target") if method == "tools/call" else None, "outcome": at(mcp, "outcome"),
-            "identity": at(mcp, "identity", "client", "subject") or at(mcp, "client", "identity", "subject"),
-            "client_pid": at(mcp, "client", "pid"), "server_pid": at(mcp, "server", "pid"), "rows": at(mcp, "result", "rows"),
+            "identity": at(mcp, "identity", "client", "subject") or at(who, "identity", "subject"),
+            "client_pid": at(who, "pid"), "server_pid": at(mcp, "server", "pid"), "rows": at(mcp, "result", "rows"),
             "token_hash": at(mcp, "credential", "hash") or at(mcp, "secret_hash"), "chain": at(mcp, "chain", "id"),
             "chain_parent": at(mcp, "chain", "parent"), "observed_decision": at(mcp, "decision", "observed", "decision"),
             "resources": [[one["kind"], one["name"], one["operation"]] for one in at(mcp, "resources") or []],
