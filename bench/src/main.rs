@@ -10,6 +10,7 @@ mod events;
 mod flood;
 mod identity;
 mod latency;
+mod queries;
 mod report;
 mod role;
 mod sessions;
@@ -32,7 +33,16 @@ struct Arguments {
     /// The auditor's binary
     #[arg(long, default_value = "target/release/mcp-auditor")]
     auditor: PathBuf,
-    /// Only these measurements
+    /// What answers queries
+    #[arg(long, default_value = "target/release/mcp-auditor-query")]
+    query: PathBuf,
+    /// Where the log for queries is filled, and stays
+    #[arg(long, default_value = "target/bench-queries")]
+    folder: PathBuf,
+    /// Events of that log
+    #[arg(long, default_value_t = 10_000_000)]
+    events: u64,
+    /// Only these measurements [default: all but queries, which needs half an hour and 20 GB]
     #[arg(long, value_delimiter = ',')]
     only: Vec<Measurement>,
     /// Be one of the programs that measurements start
@@ -58,6 +68,8 @@ enum Measurement {
     Identity,
     /// The whole audit stage, and the classification of large bodies, by themselves
     Audit,
+    /// Searches over ten million events
+    Queries,
 }
 
 fn main() -> Result<()> {
@@ -67,9 +79,10 @@ fn main() -> Result<()> {
     }
     let auditor = Auditor::new(arguments.auditor)?;
     let chosen = if arguments.only.is_empty() {
-        Measurement::value_variants()
+        let all = Measurement::value_variants().iter().copied();
+        all.filter(|one| *one != Measurement::Queries).collect()
     } else {
-        &arguments.only
+        arguments.only
     };
     let mut report = Report::new();
     for measurement in chosen {
@@ -82,6 +95,10 @@ fn main() -> Result<()> {
             Measurement::Flood => flood::measure(&auditor, &mut report)?,
             Measurement::Identity => identity::measure(&mut report)?,
             Measurement::Audit => audit::measure(&mut report)?,
+            Measurement::Queries => {
+                let (query, folder) = (&arguments.query, &arguments.folder);
+                queries::measure(query, folder, arguments.events, &mut report)?;
+            }
         }
     }
     report.finish()

@@ -14,7 +14,7 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only these measurements: sessions, stream, sizes, cost, latency, flood
+    /// Only these measurements: sessions, stream, sizes, cost, latency, flood, identity, audit, queries
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -30,6 +30,10 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         "auditor-bench",
     ];
     run(command("cargo", build).current_dir(workspace::root()))?;
+    let query = workspace::target().join("release/mcp-auditor-query");
+    if options.only.iter().any(|one| one == "queries") {
+        build::query(build::Profile::Release)?;
+    }
     // The flood opens two descriptors for each of its pipes.
     let script = "ulimit -n 4096; exec \"$@\"";
     let load = workspace::target().join("release/auditor-bench");
@@ -40,6 +44,8 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         path_text(&load)?,
         "--auditor",
         path_text(&auditor)?,
+        "--query",
+        path_text(&query)?,
     ];
     let mut measured: Command = as_root("sh", words.map(str::to_owned));
     if !options.only.is_empty() {

@@ -16,7 +16,7 @@ use crate::{
 
 const CARGO_FUZZ: &str = "0.13.2";
 /// Time given to each target, in seconds.
-const SECONDS: u32 = 15;
+const SECONDS: u32 = 8;
 
 pub(super) fn check(report: &mut Report) {
     let targets = match prepare() {

@@ -1,25 +1,138 @@
-//! Fills a log with made-up events, for measurements: `fill DATA-DIR COUNT`.
+//! Searches over ten million events: a log is filled with made-up ones, copied, and asked.
 //!
-//! Each has what the query copies read of an event, and nothing else, so that ten million fit on a disk.
+//! Each event has what the query copies read of one, and nothing else, so that so many fit on a disk: some 20 GB.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, ensure};
 use auditor_ledger::Log;
+use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::json;
 
+use crate::report::{Report, Spread};
+
+/// Runs of each search.
+const RUNS: usize = 5;
 /// Entries of one commit.
 const COMMIT: u64 = 8_192;
 /// When the first happened: 2026-10-01, in UTC milliseconds.
 const BEGUN: u64 = 1_790_812_800_000;
 /// Milliseconds of all of them: thirty days.
 const SPAN: u64 = 30 * 86_400_000;
+/// Searches that find little, and what they ask.
+const SELECTIVE: [(&str, &[&str]); 5] = [
+    ("one event", &["--event", "5f0c11d2-851808e1-7654321"]),
+    ("one session", &["--session", "s1234567"]),
+    (
+        "one identity in an hour",
+        &[
+            "--identity",
+            "spiffe://example.org/agent/77",
+            "--since",
+            "2026-10-15T10:00:00Z",
+            "--until",
+            "2026-10-15T11:00:00Z",
+        ],
+    ),
+    ("one table, the newest hundred", &["--table", "table_7"]),
+    (
+        "refusals of one tool, the newest hundred",
+        &["--tool", "tool_3", "--outcome", "denied"],
+    ),
+];
+/// Searches that read everything.
+const AGGREGATES: [(&str, &str); 4] = [
+    (
+        "calls by tool and outcome",
+        "SELECT tool, outcome, count(*), avg(duration_ms) FROM events GROUP BY 1, 2",
+    ),
+    (
+        "rows by identity",
+        "SELECT identity, sum(rows), max(response_bytes) FROM events GROUP BY 1 ORDER BY 2 DESC",
+    ),
+    (
+        "restricted tables by identity",
+        "SELECT r.name, e.identity, count(*) FROM resources r JOIN events e ON e.log_index = r.log_index \
+         WHERE r.level = 'restricted' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 20",
+    ),
+    (
+        "sessions of each day",
+        "SELECT date_trunc('day', time), count(DISTINCT session) FROM events GROUP BY 1 ORDER BY 1",
+    ),
+];
 
-fn main() -> Result<()> {
-    let mut words = std::env::args().skip(1);
-    let folder = words.next().context("fill DATA-DIR COUNT")?;
-    let count: u64 = words.next().context("fill DATA-DIR COUNT")?.parse()?;
-    let folder = Path::new(&folder);
+/// Fills a log below a folder, and measures what `query` needs for it.
+pub(crate) fn measure(query: &Path, folder: &Path, count: u64, report: &mut Report) -> Result<()> {
+    let data = folder.join("data");
+    if !data.join("log/checkpoint").exists() {
+        let begun = Instant::now();
+        fill(&data, count)?;
+        report.tell(
+            "filling the log",
+            f64::from(u32::try_from(count)?) / begun.elapsed().as_secs_f64(),
+            "entries/s",
+        );
+    }
+    let ask = Asked {
+        query: query.to_owned(),
+        data,
+    };
+    let seconds = ask.once(&["index"])?;
+    report.tell(
+        "making the copies",
+        f64::from(u32::try_from(count)?) / seconds,
+        "entries/s",
+    );
+    for (name, words) in SELECTIVE {
+        let words = [&["search", "--json"], words].concat();
+        report.at_most(name, ask.often(&words)?, 1.0, "s");
+    }
+    for (name, text) in AGGREGATES {
+        let words = ["search", "--csv", "--sql", text];
+        report.at_most(name, ask.often(&words)?, 5.0, "s");
+    }
+    let memory = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
+    report.at_most(
+        "most memory of any of them",
+        f64::from(u32::try_from(memory >> 10)?),
+        1024.0,
+        "MiB",
+    );
+    Ok(())
+}
+
+/// What answers, about one log.
+struct Asked {
+    query: PathBuf,
+    data: PathBuf,
+}
+
+impl Asked {
+    fn often(&self, words: &[&str]) -> Result<Spread> {
+        let runs = (0..RUNS).map(|_| self.once(words));
+        Ok(Spread::of(runs.collect::<Result<_>>()?))
+    }
+
+    /// Seconds from its start to its end.
+    fn once(&self, words: &[&str]) -> Result<f64> {
+        let begun = Instant::now();
+        let mut query = Command::new(&self.query);
+        query.args(words).arg("--data-dir").arg(&self.data);
+        let output = query.stdin(Stdio::null()).output()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success() && !output.stdout.is_empty(),
+            "{words:?}: {told}"
+        );
+        Ok(begun.elapsed().as_secs_f64())
+    }
+}
+
+fn fill(folder: &Path, count: u64) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let (mut log, _) = Log::open(
         &folder.join("log"),
@@ -42,6 +155,7 @@ fn main() -> Result<()> {
         }
     }
     log.commit()?;
+    log.close()?;
     Ok(())
 }
 
