@@ -20,7 +20,7 @@ use futures::TryStreamExt as _;
 use crate::copies::{Classes, Events, Held, LOG_INDEX, Resources, Table};
 
 /// Bytes that a query may hold.
-const MEMORY: usize = 384 << 20;
+const MEMORY: usize = 512 << 20;
 /// Rows that are worked on at once.
 const BATCH: usize = 8_192;
 
@@ -39,6 +39,7 @@ impl Engine {
         let mut config = SessionConfig::new()
             .with_batch_size(BATCH)
             .with_information_schema(true)
+            // Guesses of what filters leave would turn joins round.
             .with_collect_statistics(false);
         let parquet = &mut config.options_mut().execution.parquet;
         parquet.pushdown_filters = true;

@@ -24,6 +24,9 @@ use crate::{
     source::{self, Progress},
 };
 
+/// Up to so many events it is found first which they are, then what they say.
+const APART: usize = 1_000;
+
 /// Answers.
 ///
 /// # Errors
@@ -70,10 +73,21 @@ async fn answer(engine: &Engine, search: &Search) -> Result<(SchemaRef, Vec<Reco
         col("time").sort(false, false),
         col(LOG_INDEX).sort(false, false),
     ];
-    let newest = events.sort(newest)?.limit(0, Some(more))?;
-    let shown = columns(search, &newest);
-    let shown = newest.select(shown)?;
-    let (schema, batches, has_more) = engine::collect(shown, search.limit).await?;
+    let (schema, batches, has_more) = if search.limit > APART {
+        let sorted = events.sort(newest)?.limit(0, Some(more))?;
+        let shown = columns(search, &sorted);
+        engine::collect(sorted.select(shown)?, search.limit).await?
+    } else {
+        // Which they are first: all columns of all that could be among them would be read else.
+        let which = events.select(vec![col("time"), col(LOG_INDEX)])?;
+        let which = which.sort(newest.clone())?.limit(0, Some(more))?;
+        let (_, found, has_more) = engine::collect(which, search.limit).await?;
+        let found = indices(&found)?;
+        let sorted = rows(engine, &found).await?.sort(newest)?;
+        let shown = columns(search, &sorted);
+        let (schema, batches, _) = engine::collect(sorted.select(shown)?, search.limit).await?;
+        (schema, batches, has_more)
+    };
     let all = concat_batches(&schema, &batches)?;
     let rows = u32::try_from(all.num_rows())?;
     let oldest_first: UInt32Array = (0..rows).rev().collect::<Vec<_>>().into();
@@ -82,6 +96,18 @@ async fn answer(engine: &Engine, search: &Search) -> Result<(SchemaRef, Vec<Reco
         vec![take_record_batch(&all, &oldest_first)?],
         has_more,
     ))
+}
+
+/// The events with these indices.
+async fn rows(engine: &Engine, indices: &[u64]) -> Result<DataFrame> {
+    let value = |index: &u64| lit(i64::try_from(*index).unwrap_or(i64::MAX));
+    let (least, most) = (indices.iter().min(), indices.iter().max());
+    let (least, most) = (value(least.unwrap_or(&0)), value(most.unwrap_or(&0)));
+    let all = indices.iter().map(value).collect();
+    let events = engine.table("events").await?;
+    // The range says which files and groups, the list which rows.
+    let range = events.filter(col(LOG_INDEX).between(least, most))?;
+    Ok(range.filter(col(LOG_INDEX).in_list(all, false))?)
 }
 
 /// What is shown of events.

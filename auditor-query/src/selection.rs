@@ -1,11 +1,9 @@
 //! Which events are meant: filters as conditions on the tables.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use auditor_query_cli::Selection;
 use datafusion::{
-    logical_expr::{Expr, Like, in_subquery},
+    logical_expr::{Expr, JoinType, Like},
     prelude::{DataFrame, col, lit},
     scalar::ScalarValue,
 };
@@ -21,20 +19,22 @@ pub(crate) async fn apply(selection: &Selection, engine: &Engine) -> Result<Data
     for filter in filters(selection) {
         events = events.filter(filter)?;
     }
-    if !selection.table.is_empty() || !selection.resource.is_empty() {
-        let resources = engine.table("resources").await?;
-        let tables =
-            any(&["name"], &selection.table).map(|name| col("kind").eq(lit("table")).and(name));
-        for filter in [tables, any(&["name"], &selection.resource)]
-            .into_iter()
-            .flatten()
-        {
-            events = events.filter(among(resources.clone().filter(filter)?)?)?;
+    let named = any(&["name"], &selection.table);
+    let tables = named.map(|name| col("kind").eq(lit("table")).and(name));
+    let resources = any(&["name"], &selection.resource);
+    let classes = any(&["class"], &selection.class);
+    for (table, filter) in [
+        ("resources", tables),
+        ("resources", resources),
+        ("classes", classes),
+    ] {
+        if let Some(filter) = filter {
+            let mut parts = engine.table(table).await?.filter(filter)?;
+            for during in during(selection) {
+                parts = parts.filter(during)?;
+            }
+            events = among(events, parts)?;
         }
-    }
-    if let Some(filter) = any(&["class"], &selection.class) {
-        let classes = engine.table("classes").await?;
-        events = events.filter(among(classes.filter(filter)?)?)?;
     }
     Ok(events)
 }
@@ -115,12 +115,7 @@ fn filters(selection: &Selection) -> Vec<Expr> {
             ["client_pid", "server_pid"].map(|name| col(name).in_list(pids.clone(), false));
         filters.push(client.or(server));
     }
-    filters.extend(
-        selection
-            .since
-            .map(|since| col("time").gt_eq(moment(since))),
-    );
-    filters.extend(selection.until.map(|until| col("time").lt(moment(until))));
+    filters.extend(during(selection));
     if !selection.open {
         filters.push(col("stage").is_null().or(col("stage").not_eq(lit("open"))));
     }
@@ -135,10 +130,20 @@ fn moment(ms: i64) -> Expr {
     ))
 }
 
-/// That the entry is among those of another table.
-fn among(parts: DataFrame) -> Result<Expr> {
-    let plan = parts.select(vec![col(LOG_INDEX)])?.into_unoptimized_plan();
-    Ok(in_subquery(col(LOG_INDEX), Arc::new(plan)))
+/// Events that have a part in another table. What is held meanwhile are the parts, which are the fewer.
+fn among(events: DataFrame, parts: DataFrame) -> Result<DataFrame> {
+    const PART: &str = "part_of";
+    let parts = parts.select(vec![col(LOG_INDEX).alias(PART)])?;
+    Ok(parts.join(events, JoinType::RightSemi, &[PART], &[LOG_INDEX], None)?)
+}
+
+/// When it was.
+fn during(selection: &Selection) -> impl Iterator<Item = Expr> {
+    let since = selection
+        .since
+        .map(|since| col("time").gt_eq(moment(since)));
+    let until = selection.until.map(|until| col("time").lt(moment(until)));
+    since.into_iter().chain(until)
 }
 
 /// That any of the columns is like any of the values; nothing where there are none.

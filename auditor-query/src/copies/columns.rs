@@ -139,6 +139,11 @@ impl Workflow<'_> {
 }
 
 impl Resource<'_> {
+    /// Whether it is the tool that is called, which has a column of its own in `events`.
+    pub(super) fn is_tool(&self) -> bool {
+        self.kind.as_deref() == Some("tool")
+    }
+
     /// `table main.customers`, with the level in brackets where there is one.
     fn line(&self) -> Cow<'_, str> {
         let kind = self.kind.as_deref().unwrap_or("?");
@@ -277,9 +282,8 @@ impl Table for Events {
         "query_type": Read::Text(|event| text(&event.mcp()?.query.as_ref()?.r#type)),
         "sensitivity": mcp!(sensitivity),
         "resources": Read::Text(|event| {
-            // The tool has a column of its own.
-            let is_thing = |one: &&Resource<'_>| one.kind.as_deref() != Some("tool");
-            joined(event.mcp()?.resources.iter().filter(is_thing).map(Resource::line))
+            let things = event.mcp()?.resources.iter().filter(|one| !one.is_tool());
+            joined(things.map(Resource::line))
         }),
         "classes": Read::Text(|event| {
             joined(event.mcp()?.classifications.iter().filter_map(|class| text(&class.class)))

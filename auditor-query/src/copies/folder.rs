@@ -24,7 +24,7 @@ use super::{
     Error, PIECE, TABLES, WHOLE,
     columns::{Classes, Events, Resources, Table as _},
     rows::{Batches, Rows},
-    write,
+    write::{self, Writer},
 };
 
 /// Entries that are looked at without copies, where none can be written.
@@ -185,19 +185,26 @@ impl Copies {
     }
 
     fn write(&self, log: &Reader, stretch: Stretch) -> Result<(), Error> {
-        let mut rows = Rows::new();
+        let mut writers = Vec::new();
+        for (table, schema) in TABLES.into_iter().zip(schemas()) {
+            let path = stretch.path(&self.folder, table);
+            let rows = stretch.end - stretch.first;
+            writers.push(Writer::create(&path, &schema, rows)?);
+        }
+        let (mut rows, mut held) = (Rows::new(), 0);
         let count = usize::try_from(stretch.end - stretch.first).unwrap_or(usize::MAX);
         for entry in log.entries(stretch.first).take(count) {
             let entry = entry?;
             rows.push(entry.index, &entry.bytes);
+            held += 1;
+            if held == PIECE {
+                held = 0;
+                put(&mut writers, std::mem::replace(&mut rows, Rows::new()))?;
+            }
         }
+        put(&mut writers, rows)?;
         // Events last: their file says that the stretch is there.
-        for (table, batch) in TABLES.into_iter().zip(rows.finish()?).rev() {
-            let (schema, rows) = (batch.schema(), batch.num_rows() as u64);
-            let path = stretch.path(&self.folder, table);
-            write::file(&path, &schema, rows, std::iter::once(Ok(batch)))?;
-        }
-        Ok(())
+        writers.into_iter().rev().try_for_each(Writer::finish)
     }
 
     /// Makes one file of pieces that are complete, and of a file part of which the log has no more.
@@ -208,9 +215,12 @@ impl Copies {
                     .iter()
                     .map(|one| one.path(&self.folder, table))
                     .collect();
-                let batches = write::read(&paths).map(|batch| since(&batch?, first));
                 let path = whole.path(&self.folder, table);
-                write::file(&path, &schema, whole.end - whole.first, batches)?;
+                let mut writer = Writer::create(&path, &schema, whole.end - whole.first)?;
+                for batch in write::read(&paths) {
+                    writer.write(&since(&batch?, first)?)?;
+                }
+                writer.finish()?;
             }
         }
         Ok(())
@@ -317,19 +327,45 @@ fn cover(mut all: Vec<Stretch>, first: u64) -> Vec<Stretch> {
     all
 }
 
-/// Full pieces that no file has.
+/// Adds rows to the file of each table.
+fn put(writers: &mut [Writer], rows: Rows) -> Result<(), Error> {
+    let batches = rows.finish()?;
+    let mut pairs = writers.iter_mut().zip(&batches);
+    pairs.try_for_each(|(writer, batch)| writer.write(batch))
+}
+
+/// Full pieces that no file has; where all of a larger file are missing, that one at once.
 fn missing(present: &[Stretch], log: &Reader) -> Vec<Stretch> {
-    let pieces = log.first() / PIECE..log.size() / PIECE;
-    let pieces = pieces.map(|number| Stretch {
-        first: (number * PIECE).max(log.first()),
+    let first = log.first();
+    let is_there = |piece: &Stretch| {
+        let mut present = present.iter();
+        present.any(|one| one.first <= piece.first && piece.end <= one.end)
+    };
+    let pieces = (first / PIECE..log.size() / PIECE).map(|number| Stretch {
+        first: (number * PIECE).max(first),
         end: (number + 1) * PIECE,
     });
-    let is_there = |piece: &Stretch| {
-        present
-            .iter()
-            .any(|one| one.first <= piece.first && piece.end <= one.end)
-    };
-    pieces.filter(|piece| !is_there(piece)).collect()
+    let pieces: Vec<_> = pieces.filter(|piece| !is_there(piece)).collect();
+    let size = PIECE * WHOLE;
+    let mut all = Vec::new();
+    for group in pieces.chunk_by(|a, b| a.first / size == b.first / size) {
+        let (Some(begin), Some(last)) = (group.first(), group.last()) else {
+            continue;
+        };
+        let entries: u64 = group.iter().map(|one| one.end - one.first).sum();
+        let whole = Stretch {
+            first: begin.first,
+            end: last.end,
+        };
+        let is_from_start = begin.first.is_multiple_of(size) || begin.first == first;
+        let is_gapless = entries == whole.end - whole.first;
+        if is_from_start && is_gapless && whole.end.is_multiple_of(size) {
+            all.push(whole);
+        } else {
+            all.extend_from_slice(group);
+        }
+    }
+    all
 }
 
 /// Which files are to become which.

@@ -48,7 +48,7 @@ impl Rows {
         let Some(mcp) = event.unmapped.as_ref().and_then(|one| one.mcp.as_ref()) else {
             return;
         };
-        for part in &mcp.resources {
+        for part in mcp.resources.iter().filter(|one| !one.is_tool()) {
             self.resources.push(
                 index,
                 &Part {

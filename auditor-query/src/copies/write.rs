@@ -33,26 +33,41 @@ const UNIQUE: [&str; 7] = [
     "call",
 ];
 
-/// Writes a file of what batches hold, and puts it in its place. `rows` is about how many there are.
-pub(super) fn file(
-    path: &Path,
-    schema: &SchemaRef,
-    rows: u64,
-    batches: impl Iterator<Item = Result<RecordBatch, Error>>,
-) -> Result<(), Error> {
-    let unfinished = path.with_extension("unfinished");
-    let failed = |error| Error::File(unfinished.clone(), error);
-    let file = File::create(&unfinished).map_err(failed)?;
-    let wrong = |error| Error::Parquet(unfinished.clone(), error);
-    let properties = Some(properties(schema, rows));
-    let writer = ArrowWriter::try_new(file, SchemaRef::clone(schema), properties);
-    let mut writer = writer.map_err(wrong)?;
-    for batch in batches {
-        writer.write(&batch?).map_err(wrong)?;
+/// A file that is written; dropped before its end it is nothing.
+pub(super) struct Writer {
+    path: PathBuf,
+    unfinished: PathBuf,
+    writer: ArrowWriter<File>,
+}
+
+impl Writer {
+    /// Begins a file of about so many rows.
+    pub(super) fn create(path: &Path, schema: &SchemaRef, rows: u64) -> Result<Self, Error> {
+        let unfinished = path.with_extension("unfinished");
+        let file = File::create(&unfinished);
+        let file = file.map_err(|error| Error::File(unfinished.clone(), error))?;
+        let properties = Some(properties(schema, rows));
+        let writer = ArrowWriter::try_new(file, SchemaRef::clone(schema), properties);
+        Ok(Self {
+            writer: writer.map_err(|error| Error::Parquet(unfinished.clone(), error))?,
+            path: path.to_owned(),
+            unfinished,
+        })
     }
-    // Not synced: after a crash it is made again.
-    writer.close().map_err(wrong)?;
-    fs::rename(&unfinished, path).map_err(|error| Error::File(path.to_owned(), error))
+
+    /// Adds rows.
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        let written = self.writer.write(batch);
+        written.map_err(|error| Error::Parquet(self.unfinished.clone(), error))
+    }
+
+    /// Puts the file in its place. It is not synced: after a crash it is made again.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        let closed = self.writer.close();
+        closed.map_err(|error| Error::Parquet(self.unfinished.clone(), error))?;
+        let moved = fs::rename(&self.unfinished, &self.path);
+        moved.map_err(|error| Error::File(self.path, error))
+    }
 }
 
 fn properties(schema: &SchemaRef, rows: u64) -> WriterProperties {

@@ -48,7 +48,8 @@ with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as lines:
             "client_pid": at(who, "pid"), "server_pid": at(mcp, "server", "pid"), "rows": at(mcp, "result", "rows"),
             "token_hash": at(mcp, "credential", "hash") or at(mcp, "secret_hash"), "chain": at(mcp, "chain", "id"),
             "chain_parent": at(mcp, "chain", "parent"), "observed_decision": at(mcp, "decision", "observed", "decision"),
-            "resources": [[one["kind"], one["name"], one["operation"]] for one in at(mcp, "resources") or []],
+            "resources": [[one["kind"], one["name"], one["operation"]] for one in at(mcp, "resources") or []
+                          if one["kind"] != "tool"],
             "classes": [[one["class"], one["part"]] for one in at(mcp, "classifications") or []],
             "request_bytes": at(mcp, "request", "bytes"), "time": event["time"],
         }, lines)
