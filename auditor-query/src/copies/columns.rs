@@ -340,3 +340,23 @@ impl Table for Classes {
         "count": Read::Long(|of| of.part.count),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn undocumented<T: Table>() -> Vec<&'static str> {
+        const DOCS: &str = include_str!("../../../docs/search.md");
+        let names = T::COLUMNS.iter().map(|column| column.name);
+        names
+            .filter(|name| !DOCS.contains(&format!("`{name}`")))
+            .collect()
+    }
+
+    #[test]
+    fn every_column_is_documented() {
+        assert_eq!(undocumented::<Events>(), [""; 0]);
+        assert_eq!(undocumented::<Resources>(), [""; 0]);
+        assert_eq!(undocumented::<Classes>(), [""; 0]);
+    }
+}
