@@ -65,27 +65,21 @@ pub(super) enum AttachError {
 }
 
 impl Attacher {
-    /// Loads the programs.
-    ///
-    /// # Errors
-    /// When the kernel refuses one of them.
-    pub(super) fn load(
-        mut ebpf: Ebpf,
+    /// With programs that are loaded.
+    pub(super) fn new(
+        ebpf: Ebpf,
         programs: Programs,
         are_returns_safe: bool,
         libraries: Array<MapData, u64>,
-    ) -> Result<Self, ProgramError> {
-        for name in programs.all() {
-            program(&mut ebpf, name)?.load()?;
-        }
-        Ok(Self {
+    ) -> Self {
+        Self {
             ebpf,
             programs,
             are_returns_safe,
             libraries,
             last: 0,
             links: Vec::new(),
-        })
+        }
     }
 
     /// All programs that are loaded, those of the tracepoints, too.
@@ -210,7 +204,7 @@ impl Programs {
         }
     }
 
-    fn all(self) -> [&'static str; 7] {
+    pub(super) fn all(self) -> [&'static str; 7] {
         let Self {
             enter,
             returned,

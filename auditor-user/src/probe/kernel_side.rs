@@ -19,6 +19,7 @@ use super::{
     attach::{Attacher, Programs},
     missed::{self, Watched},
     release::Release,
+    verified,
 };
 
 /// Thread ids that there can be (`PID_MAX_LIMIT`), and how many share one value of `MARKS`.
@@ -259,6 +260,14 @@ impl KernelSide {
         let kernel_types =
             aya::Btf::from_sys_fs().map_err(|error| ProbeError::Load(error.into()))?;
         let mut probes = probes(&btf);
+        let programs = Programs::of(release.has_bpf_loop());
+        let can_run = probes.iter().filter(|probe| probe.obstacle.is_none());
+        let wanted: Vec<_> = can_run
+            .map(|probe| (probe.program, probe.tracepoint))
+            .chain([("seed", "task_file")])
+            .chain(programs.all().map(|name| (name, "")))
+            .collect();
+        let mut refused = verified::load(&mut ebpf, &wanted, &kernel_types);
         let mut watched = Vec::new();
         for probe in &mut probes {
             if let Some(obstacle) = &probe.obstacle {
@@ -270,7 +279,11 @@ impl KernelSide {
                 }
                 continue;
             }
-            match attach(&mut ebpf, probe, &kernel_types) {
+            let attached = match refused.remove(probe.program) {
+                Some(error) => Err(error),
+                None => attach(&mut ebpf, probe),
+            };
+            match attached {
                 Ok(program) => watched.push(program),
                 Err(source) if probe.is_required => {
                     return Err(ProbeError::Program {
@@ -281,10 +294,12 @@ impl KernelSide {
                 Err(source) => probe.obstacle = Some(source.to_string()),
             }
         }
-        visit_open_files(&mut ebpf, &kernel_types).map_err(|source| ProbeError::Program {
-            program: "seed",
-            source,
-        })?;
+        let failed = |program, source| ProbeError::Program { program, source };
+        // Those that belong to none of the probes.
+        if let Some((program, source)) = refused.into_iter().next() {
+            return Err(failed(program, source));
+        }
+        visit_open_files(&mut ebpf).map_err(|source| failed("seed", source))?;
         let ring: RingBuf<_> = take(&mut ebpf, "RING")?;
         let ring = Ring::new(ring).map_err(ProbeError::Ring)?;
         let side = Self {
@@ -297,12 +312,7 @@ impl KernelSide {
             watched,
         };
         let (libraries, mapped) = (take(&mut ebpf, "LIBRARIES")?, take(&mut ebpf, "MAPPED")?);
-        let programs = Programs::of(release.has_bpf_loop());
-        let attacher = Attacher::load(ebpf, programs, release.has_safe_returns(), libraries)
-            .map_err(|source| ProbeError::Program {
-                program: "tls",
-                source,
-            })?;
+        let attacher = Attacher::new(ebpf, programs, release.has_safe_returns(), libraries);
         let guard = Guard::of(attacher.loaded());
         let enroller = Enroller::new(attacher, mapped);
         Ok(Loaded {
@@ -397,28 +407,25 @@ impl KernelSide {
     }
 }
 
-fn attach(ebpf: &mut Ebpf, probe: &Probe, types: &aya::Btf) -> Result<Watched, ProgramError> {
+fn attach(ebpf: &mut Ebpf, probe: &Probe) -> Result<Watched, ProgramError> {
     let program = ebpf
         .program_mut(probe.program)
         .ok_or(ProgramError::NotLoaded)?;
     if let Program::TracePoint(program) = program {
-        program.load()?;
         program.attach("raw_syscalls", probe.tracepoint)?;
         return Watched::new(probe.program, probe.tracepoint, program.fd()?);
     }
     let program: &mut BtfTracePoint = program.try_into()?;
-    program.load(probe.tracepoint, types)?;
     program.attach()?;
     Watched::new(probe.program, probe.tracepoint, program.fd()?)
 }
 
 /// Runs the iterator over all open files once.
-fn visit_open_files(ebpf: &mut Ebpf, types: &aya::Btf) -> Result<(), ProgramError> {
+fn visit_open_files(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
     let program: &mut Iter = ebpf
         .program_mut("seed")
         .ok_or(ProgramError::NotLoaded)?
         .try_into()?;
-    program.load("task_file", types)?;
     let id = program.attach()?;
     let mut visit = program
         .take_link(id)?

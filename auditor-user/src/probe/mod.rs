@@ -17,6 +17,7 @@ mod present;
 mod release;
 mod ring;
 mod twin;
+mod verified;
 
 pub(crate) use btf::Btf;
 use btf::BtfError;
