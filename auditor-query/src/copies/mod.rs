@@ -8,6 +8,7 @@ mod columns;
 mod event;
 mod folder;
 mod rows;
+mod stretch;
 mod write;
 
 pub(crate) use columns::{Classes, Events, LOG_INDEX, Resources, Table};
