@@ -202,6 +202,23 @@ pub(super) fn witnessed(setup: &Setup) -> Result<()> {
         journal.contains("\"what\":\"disputed\""),
         "the log does not say so: {journal}"
     );
+    // Who removes what the witness signed has no log that it vouches for.
+    fs::remove_file(data.join("log/cosigned"))?;
+    let unwitnessed = verify(setup, &["--witness", key])?;
+    ensure!(unwitnessed["what"] == "unwitnessed", "{unwitnessed}");
+    // What is wrong in the question is not held against the log.
+    let data = data.to_string_lossy();
+    let no_key = &key[..key.len() - 9];
+    let wrong = setup.output(&["verify", "--data-dir", &data, "--witness", no_key])?;
+    ensure!(wrong.status.code() == Some(2), "{wrong:?}");
+    let wrong = setup.output(&["verify", "--data-dir", &data, "--key", "nothing"])?;
+    ensure!(wrong.status.code() == Some(2), "{wrong:?}");
+    let no_note = flags[1];
+    let wrong = setup.output(&["verify", "--data-dir", &data, "--checkpoint", no_note])?;
+    ensure!(wrong.status.code() == Some(1), "{wrong:?}");
+    let no_log = setup.folder.to_string_lossy();
+    let wrong = setup.output(&["verify", "--log", &no_log])?;
+    ensure!(wrong.status.code() == Some(1), "{wrong:?}");
     Ok(())
 }
 
