@@ -33,7 +33,10 @@ const APART: usize = 1_000;
 /// When the log cannot be read, or the query cannot be answered.
 pub(crate) async fn execute(search: Search) -> Result<()> {
     ensure!(
-        search.sql.is_none() || (search.selection.is_wide() && search.selection.since.is_none()),
+        search.sql.is_none()
+            || (search.selection.is_wide()
+                && search.selection.since.is_none()
+                && search.selection.until.is_none()),
         "`--sql` says itself which events: leave the other filters out"
     );
     let (log, engine) = source::open(&search.log)?;
@@ -117,7 +120,10 @@ fn columns(search: &Search, events: &DataFrame) -> Vec<Expr> {
         .fields()
         .iter()
         .map(|field| field.name().as_str());
-    let is_for_programs = search.raw || !search.format.is_for_people();
+    if search.raw {
+        return vec![col(LOG_INDEX)];
+    }
+    let is_for_programs = !search.format.is_for_people();
     if search.columns == ["*"] || (search.columns.is_empty() && is_for_programs) {
         return all.map(col).collect();
     }

@@ -9,7 +9,7 @@ mod tree;
 use anyhow::{Context as _, Result, bail};
 use auditor_query_cli::{Chain, Format, Selection, Timeline};
 use datafusion::{
-    arrow::array::AsArray as _,
+    arrow::array::{Array as _, AsArray as _},
     prelude::{col, lit},
 };
 
@@ -58,9 +58,13 @@ pub(crate) async fn chain(chain: &Chain) -> Result<()> {
     show(&gathered, Some(&chain.event), chain.format)
 }
 
+/// From a finding to what it is about, and so on: most steps until the chain of an interaction.
+const STEPS: usize = 4;
+
 /// The events of the chain that an event is in; those of a finding's first event for a finding.
 async fn chain_of(engine: &Engine, log: &auditor_ledger::Reader, event: &str) -> Result<Gathered> {
     let mut uid = event.to_owned();
+    let mut steps = 0;
     let meant = loop {
         let selection = Selection {
             event: vec![uid.clone()],
@@ -74,7 +78,7 @@ async fn chain_of(engine: &Engine, log: &auditor_ledger::Reader, event: &str) ->
         let row = row.with_context(|| format!("no event `{event}` is in the log"))?;
         let text = |at: usize| {
             let column = row.column(at).as_string_view();
-            (!arrow_is_null(column)).then(|| column.value(0).to_owned())
+            column.is_valid(0).then(|| column.value(0).to_owned())
         };
         if let Some(chain) = text(0) {
             break engine
@@ -83,7 +87,8 @@ async fn chain_of(engine: &Engine, log: &auditor_ledger::Reader, event: &str) ->
                 .filter(col("chain").eq(lit(chain)))?;
         }
         let about = text(1).and_then(|about| about.split(", ").next().map(str::to_owned));
-        match about.filter(|about| *about != uid) {
+        steps += 1;
+        match about.filter(|_| steps < STEPS) {
             Some(about) => uid = about,
             None => break found,
         }
@@ -93,10 +98,6 @@ async fn chain_of(engine: &Engine, log: &auditor_ledger::Reader, event: &str) ->
         is_all: false,
     };
     gather(engine, log, meant, &wanted).await
-}
-
-fn arrow_is_null(column: &datafusion::arrow::array::StringViewArray) -> bool {
-    datafusion::arrow::array::Array::is_null(column, 0)
 }
 
 fn show(gathered: &Gathered, event: Option<&str>, format: Format) -> Result<()> {
