@@ -10,7 +10,7 @@ mod markdown;
 use std::{fs, time::SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use auditor_ledger::{Demands, Verdict, verify};
+use auditor_ledger::{Demands, Verdict, is_verifier_key, verify, witness::Witness};
 use auditor_query_cli::{Report, time};
 
 use self::{facts::Facts, markdown::Page};
@@ -46,6 +46,14 @@ pub(crate) async fn execute(report: &Report) -> Result<()> {
 
 /// Whether the log is as it was written.
 fn verdict(report: &Report) -> Result<Verdict> {
+    // What is wrong in the question is not held against the log.
+    if let Some(key) = &report.key {
+        ensure!(is_verifier_key(key), "`--key` is no verifier key of a log");
+    }
+    for key in &report.witness {
+        let witness = Witness::read(key);
+        witness.context("`--witness` is no verifier key of a witness")?;
+    }
     let mut retained = Vec::new();
     for path in &report.checkpoint {
         let text = fs::read_to_string(path);

@@ -146,6 +146,10 @@ fn what_cannot_be_asked_says_why() {
     fails(&["timeline"], "say of whom or what");
     fails(&["chain", "zzz"], "no event `zzz`");
     fails(
+        &["report", "gdpr", "--from", "1d", "--key", "nothing"],
+        "no verifier key",
+    );
+    fails(
         &[
             "report",
             "gdpr",

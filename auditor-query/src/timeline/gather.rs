@@ -162,7 +162,7 @@ impl Rows {
 }
 
 /// Reads entries, bundle by bundle.
-pub(crate) fn read(log: &Reader, indices: &BTreeSet<u64>) -> Result<Vec<Entry>> {
+fn read(log: &Reader, indices: &BTreeSet<u64>) -> Result<Vec<Entry>> {
     let indices: Vec<u64> = indices.iter().copied().collect();
     let mut entries = Vec::with_capacity(indices.len());
     for together in indices.chunk_by(|a, b| a / BUNDLE == b / BUNDLE) {
